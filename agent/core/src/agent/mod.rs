@@ -1,0 +1,3 @@
+//! The only place where the pieces meet.
+
+pub mod io;

@@ -1,0 +1,1 @@
+//! Where things stand, and who is near.

@@ -1,0 +1,11 @@
+//! What the agent knows and decides.
+//!
+//! Pure: no socket, clock, file or thread. Bytes, words and the time go in; what to send, store and answer comes out.
+
+pub mod agent;
+pub mod catalog;
+pub mod geo;
+pub mod limits;
+pub mod query;
+pub mod registration;
+pub mod watch;

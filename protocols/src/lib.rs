@@ -1,0 +1,16 @@
+//! What neighbours say.
+//!
+//! Bytes from a link, a broker or a device go in, [`sighting::Sighting`]s come out, and back. Nothing here knows a
+//! socket, a clock, a file or a thread: the crate is `no_std`, so that a microcontroller can speak our beacon.
+#![no_std]
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod mdns;
+pub mod mqtt;
+pub mod place;
+pub mod service;
+pub mod sighting;
+pub mod text;
+pub mod time;
