@@ -269,6 +269,15 @@ impl Kind {
             Self::Software => "software",
         }
     }
+
+    /// How sure a position of such a thing is if it does not say: one sigma, metres. What stands still is surveyed
+    /// once; what moves has a receiver.
+    pub const fn usual_accuracy(self) -> f32 {
+        match self {
+            Self::Vehicle => 5.0,
+            Self::Gateway | Self::Roadside | Self::Device | Self::Software => 1.0,
+        }
+    }
 }
 
 impl fmt::Display for Kind {
