@@ -3,7 +3,7 @@
 use wayside_protocols::place::{Fix, Position};
 use wayside_protocols::service::{AgentId, Service, ServiceId};
 use wayside_protocols::sighting::{Claim, Sighting, Source};
-use wayside_protocols::time::Timestamp;
+use wayside_protocols::time::{Duration, Timestamp};
 
 use crate::catalog::{Catalog, Change, Disbelief, Entry, Slot};
 use crate::geo::{GeoIndex, Key};
@@ -19,12 +19,16 @@ pub struct Neighbourhood {
     own: Option<Fix>,
     catalog: Catalog,
     geo: GeoIndex,
+    /// How many placements the index had seen when it was last kept, and when that was.
+    moved: u64,
+    maintained: Timestamp,
 }
 
 impl Neighbourhood {
     /// Nothing known yet, seen by `me`.
     pub fn new(me: AgentId, limits: Limits) -> Self {
-        Self { me, own: None, catalog: Catalog::new(limits), geo: GeoIndex::new() }
+        let (catalog, geo) = (Catalog::new(limits), GeoIndex::new());
+        Self { me, own: None, catalog, geo, moved: 0, maintained: Timestamp::START }
     }
 
     /// What is believed.
@@ -75,7 +79,7 @@ impl Neighbourhood {
         match (slot, self.catalog.slot(&id)) {
             // A refresh may carry a newer fix without being news.
             (_, Some(slot)) => self.place(slot),
-            (Some(slot), None) => self.geo.remove(Key(slot.0)),
+            (Some(slot), None) => self.unplace(slot),
             (None, None) => {}
         }
         changes.extend(change);
@@ -86,7 +90,7 @@ impl Neighbourhood {
     pub fn expire(&mut self, now: Timestamp) -> Option<Change> {
         let (slot, change) = self.catalog.expire(now)?;
         match &change {
-            Change::Departed(_) => self.geo.remove(Key(slot.0)),
+            Change::Departed(_) => self.unplace(slot),
             Change::Appeared(_) | Change::Updated(_) => self.place(slot),
         }
         Some(change)
@@ -95,17 +99,17 @@ impl Neighbourhood {
     /// Where `id` stands at `now`, dead-reckoned: by itself, or with its agent.
     pub fn standing(&self, id: &ServiceId, now: Timestamp) -> Option<Position> {
         let slot = self.catalog.slot(id)?;
-        self.body(slot).and_then(|key| self.geo.position(key, now))
+        self.body(slot).and_then(|key| self.geo.position(key, now)).map(|standing| standing.position())
     }
 
     /// The indexed body that carries what lies in `slot`: itself, or its agent's presence.
     pub fn body(&self, slot: Slot) -> Option<Key> {
-        if self.geo.contains(Key(slot.0)) {
+        if self.geo.population(Key(slot.0)).is_some() {
             return Some(Key(slot.0));
         }
         let agent = self.catalog.at(slot)?.shown().agent.as_ref()?;
         let presence = Key(self.catalog.slot(&ServiceId::agent(agent))?.0);
-        self.geo.contains(presence).then_some(presence)
+        self.geo.population(presence).map(|_| presence)
     }
 
     /// What rides on the body in `slot`: the services of the agent whose presence it is that have no fix themselves.
@@ -123,29 +127,41 @@ impl Neighbourhood {
         let shown = entry.shown();
         let mine = shown.agent.as_ref() == Some(&self.me);
         match shown.fix.or(if mine { self.own } else { None }) {
-            Some(fix) => self.geo.place(Key(slot.0), &fix),
-            None => self.geo.remove(Key(slot.0)),
+            // A fix holds no number that cannot be, and the catalog's cap is below the index's: nothing is refused
+            // here. Were it, the service would stand nowhere, and answers would say so.
+            Some(fix) => {
+                if self.geo.place(Key(slot.0), &fix).is_err() {
+                    self.unplace(slot);
+                }
+            }
+            None => self.unplace(slot),
         }
+    }
+
+    fn unplace(&mut self, slot: Slot) {
+        self.geo.remove(Key(slot.0));
     }
 
     fn make_room(&mut self, source: Source, critical: bool, now: Timestamp) -> Vec<Change> {
         let (geo, own) = (&self.geo, self.own);
         let metres = |slot: Slot| {
             let position = geo.position(Key(slot.0), now);
-            own.zip(position).map_or(f64::MAX, |(own, position)| own.position.distance(&position).as_metres())
+            own.zip(position)
+                .map_or(f64::MAX, |(own, position)| own.position.distance(&position.position()).as_metres())
         };
         let gone = self.catalog.evict(source, critical, now, metres);
-        gone.into_iter()
-            .map(|(slot, change)| {
-                self.geo.remove(Key(slot.0));
-                change
-            })
-            .collect()
+        gone.iter().for_each(|(slot, _)| self.unplace(*slot));
+        gone.into_iter().map(|(_, change)| change).collect()
     }
 
-    /// Repacks the index where churn has worn it.
+    /// Keeps the index quick where churn has worn it, ten times a second at most and only after something moved.
     pub fn maintain(&mut self, now: Timestamp) {
-        self.geo.maintain(now);
+        let stats = self.geo.stats();
+        let moved = stats.moved + stats.quiet;
+        if moved != self.moved && now - self.maintained >= MAINTAIN_EVERY {
+            (self.moved, self.maintained) = (moved, now);
+            self.geo.maintain(now);
+        }
     }
 }
 
@@ -153,3 +169,6 @@ impl Neighbourhood {
 pub fn is_presence(service: &Service) -> bool {
     service.agent.as_ref().is_some_and(|agent| agent.as_str() == service.id.as_str())
 }
+
+/// From one upkeep of the index to the next.
+const MAINTAIN_EVERY: Duration = Duration::from_millis(100);

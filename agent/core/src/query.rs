@@ -198,7 +198,7 @@ pub struct Unreached {
 }
 
 /// What one tier had to say.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TierReport {
     /// Which.
     pub tier: Tier,

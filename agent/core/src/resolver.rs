@@ -66,7 +66,10 @@ fn circle(known: &Neighbourhood, query: &Query, scope: &Scope, now: Timestamp) -
 
 fn here(own: Fix, radius: Distance, now: Timestamp) -> Circle {
     let standing = geo::standing(&own, now);
-    Circle { centre: standing.position(), sigma: standing.sigma, radius }
+    // The agent asks about itself in every direction at once, so its own drift is the worst along any line.
+    let seconds = standing.age.as_secs_f64();
+    let drift = if own.motion.is_some() { 0.5 * geo::ACCELERATION * seconds * seconds } else { 0.0 };
+    Circle { centre: standing.position(), sigma: f64::from(own.accuracy).hypot(drift), radius }
 }
 
 fn not_needed(scope: &Scope) -> TierReport {

@@ -124,7 +124,6 @@ impl Agent {
         while let Some(change) = self.known.expire(now) {
             self.tell(&change, now);
         }
-        self.known.maintain(now);
         self.vouched |= self.board.stale(now);
         self.settle(now);
     }
@@ -147,6 +146,7 @@ impl Agent {
 
     /// Carries what the pieces have to say to where it belongs, until nobody has anything to say.
     fn settle(&mut self, now: Timestamp) {
+        self.known.maintain(now);
         self.vouch.reached_at(self.ears.address(), now);
         loop {
             if let Some(output) = self.ears.poll_output(now) {

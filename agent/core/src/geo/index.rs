@@ -1,6 +1,7 @@
 //! Every place on Earth under one roof.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use rstar::RTree;
 use rstar::primitives::GeomWithData;
@@ -58,6 +59,12 @@ struct Patch {
     id: PatchId,
     plane: Plane,
     stands: [Stand; 2],
+}
+
+impl fmt::Debug for GeoIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GeoIndex").field("stats", &self.stats()).finish_non_exhaustive()
+    }
 }
 
 impl Default for GeoIndex {

@@ -162,7 +162,8 @@ impl Fit<'_> {
     }
 
     fn shown(&self, known: &Neighbourhood, scope: &Scope, circle: Option<Circle>, now: Timestamp) -> Match {
-        let position = known.body(self.slot).and_then(|key| known.geo().position(key, now));
+        let standing = known.body(self.slot).and_then(|key| known.geo().position(key, now));
+        let position = standing.map(|standing| standing.position());
         let place = circle.zip(self.estimate).zip(position).map(|((circle, estimate), position)| Sighted {
             distance: estimate.distance,
             bearing: circle.centre.bearing(&position),
@@ -203,7 +204,7 @@ fn nearest(
             *left_out.entry(Reason::NoPosition).or_default() += 1;
             continue;
         };
-        let distance = circle.centre.distance(&position);
+        let distance = circle.centre.distance(&position.position());
         if distance > circle.radius {
             *left_out.entry(Reason::TooFar).or_default() += 1;
         }
