@@ -85,3 +85,6 @@ struct Found {
     matches: Vec<Match>,
     report: TierReport,
 }
+
+#[cfg(test)]
+mod tests;
