@@ -50,7 +50,11 @@ impl Wayside {
         let dir = Scratch::new();
         let socket = dir.file("agent.sock");
         let state = dir.file("state");
-        let whole = format!("{config}\n[api]\nlisten = \"unix:{}\"\n[state]\ndir = \"{}\"\n", socket.display(), state.display());
+        let whole = format!(
+            "{config}\n[api]\nlisten = \"unix:{}\"\n[state]\ndir = \"{}\"\n",
+            socket.display(),
+            state.display()
+        );
         dir.write("wayside.toml", &whole);
         let host = host.cloned();
         let daemon = spawn(host.as_ref(), &dir);
