@@ -25,7 +25,7 @@ impl Catalog {
         critical: bool,
         now: Timestamp,
         distance: impl Fn(Slot) -> f64,
-    ) -> Vec<Change> {
+    ) -> Vec<(Slot, Change)> {
         let share = self.limits.services_per_source;
         let greedy = self.entries().filter(|(_, entry)| only(entry, source)).count() > share;
         let mut rows: Vec<Row> = self
@@ -42,7 +42,7 @@ impl Catalog {
             .collect();
         rows.sort_unstable_by(Row::first_to_go);
         rows.truncate((self.len() / SHARE).max(1));
-        rows.into_iter().filter_map(|row| self.remove(row.slot).map(Change::Departed)).collect()
+        rows.into_iter().filter_map(|row| Some((row.slot, Change::Departed(self.remove(row.slot)?)))).collect()
     }
 }
 

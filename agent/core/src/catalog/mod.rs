@@ -69,6 +69,18 @@ pub enum Disbelief {
     },
 }
 
+impl Disbelief {
+    /// The name under which it is counted.
+    pub const fn counted(self) -> &'static str {
+        match self {
+            Self::Full { .. } => "refused_catalog_full_total",
+            Self::TooLarge { .. } => "refused_service_too_large_total",
+            Self::TooManyPairs { .. } => "refused_too_many_pairs_total",
+            Self::AgentFull { .. } => "refused_agent_full_total",
+        }
+    }
+}
+
 /// Where an entry lies in the catalog for as long as it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u32);
@@ -168,7 +180,7 @@ impl Catalog {
 
     /// Forgets one service whose last word has run out by `now`, or shows it as its other sources do. Said again
     /// until it says `None`.
-    pub fn expire(&mut self, now: Timestamp) -> Option<Change> {
+    pub fn expire(&mut self, now: Timestamp) -> Option<(Slot, Change)> {
         while let Some(Reverse((due, slot))) = self.alarms.peek().copied() {
             if due > now {
                 return None;
@@ -179,8 +191,8 @@ impl Catalog {
             entry.claims.retain(|held| held.until > now);
             let change = if entry.claims.len() == before { None } else { self.reshow(slot) };
             self.arm(slot);
-            if change.is_some() {
-                return change;
+            if let Some(change) = change {
+                return Some((slot, change));
             }
         }
         None
@@ -224,6 +236,11 @@ impl Catalog {
     /// How many services there are.
     pub fn len(&self) -> usize {
         self.by_id.len()
+    }
+
+    /// Whether there is room for no more.
+    pub fn full(&self) -> bool {
+        self.len() >= self.limits.services
     }
 
     /// Whether there is none.
@@ -273,7 +290,7 @@ impl Catalog {
 
     fn appear(&mut self, held: Held, now: Timestamp) -> Result<Change, Disbelief> {
         let limit = self.limits.services;
-        if self.len() >= limit && !held.source.own() {
+        if self.full() && !held.source.own() {
             return Err(Disbelief::Full { limit });
         }
         let shown = Arc::clone(&held.service);

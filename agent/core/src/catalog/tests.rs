@@ -30,7 +30,7 @@ fn one_source_falling_silent_keeps_what_another_still_hears() {
     assert_eq!(catalog.expire(Timestamp::START + 10 * SECOND), None);
     assert_eq!(catalog.len(), 1);
     let departed = catalog.expire(Timestamp::START + 20 * SECOND);
-    assert!(matches!(departed, Some(Change::Departed(service)) if service.id.as_str() == "a"));
+    assert!(matches!(departed, Some((_, Change::Departed(service))) if service.id.as_str() == "a"));
 }
 
 #[test]
