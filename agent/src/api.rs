@@ -171,6 +171,9 @@ impl From<RegisterError> for Problem {
                 Refusal::TooLarge { given, limit } => Self::new(&problem::BODY_LARGE, told)
                     .about("service_info", given)
                     .limit(format!("limits.service_bytes = {limit}")),
+                Refusal::Unprobeable(_) => Self::new(&problem::INVALID_FIELD, told)
+                    .about("service_info.address", serde_json::Value::Null)
+                    .limit("an IP address, for a health check of kind tcp or http"),
                 Refusal::Disk(_) => Self::new(&problem::DISK, told),
             },
         }

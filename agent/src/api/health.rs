@@ -8,7 +8,9 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use wayside_protocols::time::UnixMillis;
+use wayside_core::agent::Agent;
+use wayside_core::counters::Counters;
+use wayside_protocols::time::{Timestamp, UnixMillis};
 
 use crate::api::problem::Problem;
 use crate::api::routes::as_json;
@@ -31,7 +33,7 @@ pub(super) async fn report(State(api): State<Api>) -> Result<Response, Problem> 
         agent: api.options.agent.as_str(),
         version: env!("CARGO_PKG_VERSION"),
         problems,
-        metrics: vitals.gauges.into_iter().chain(vitals.counters).collect(),
+        metrics: vitals.gauges.into_iter().map(|(name, value)| (name.into(), value)).chain(vitals.counters).collect(),
     };
     Ok(as_json(text::json(&report)))
 }
@@ -45,7 +47,7 @@ pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, Problem>
         let _ = writeln!(page, "# TYPE wayside_{name} gauge\nwayside_{name} {value}");
     }
     for (name, value) in vitals.counters {
-        let _ = writeln!(page, "# TYPE wayside_{name}_total counter\nwayside_{name}_total {value}");
+        let _ = writeln!(page, "# TYPE wayside_{name} counter\nwayside_{name} {value}");
     }
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response())
 }
@@ -58,43 +60,47 @@ struct Health<'a> {
     agent: &'a str,
     version: &'static str,
     problems: Vec<&'static str>,
-    metrics: BTreeMap<&'static str, u64>,
+    metrics: BTreeMap<String, u64>,
 }
 
 /// Everything that is counted or measured, under its name.
 struct Vitals {
     gauges: Vec<(&'static str, u64)>,
-    counters: Vec<(&'static str, u64)>,
+    counters: BTreeMap<String, u64>,
 }
 
 impl Vitals {
     async fn read(api: &Api) -> Result<Self, Problem> {
-        let mut vitals = api
-            .handle
-            .read(|agent, now| Self {
-                gauges: vec![
-                    ("uptime_seconds", now.as_micros() / 1_000_000),
-                    ("epoch", u64::from(agent.settings().epoch)),
-                    ("services", agent.entries().count() as u64),
-                    ("registrations", agent.registrations().count() as u64),
-                    ("position_known", u64::from(agent.own_fix().is_some())),
-                ],
-                counters: agent.counters().iter().collect(),
-            })
-            .await?;
-        vitals.gauges.push(("clock_trusted", u64::from(api.options.clock.wall().plausible())));
-        vitals.counters.extend(api.handle.tally().iter());
-        vitals.counters.extend(api.tally.iter());
+        let (mut gauges, counted) = api.handle.read(look).await?;
+        let mut counters: Vec<_> = counted.iter().chain(api.handle.tally().iter()).chain(api.tally.iter()).collect();
         if let Some(journal) = &api.options.journal {
-            vitals.gauges.push(("journal_failing", u64::from(journal.failing())));
-            vitals.counters.extend([
+            gauges.push(("journal_failing", u64::from(journal.failing())));
+            counters.extend([
                 ("state_bytes_written", journal.bytes_written()),
                 ("state_syncs", journal.syncs()),
                 ("state_failures", journal.failures()),
             ]);
         }
-        Ok(vitals)
+        let named = |(name, value): (&str, u64)| (format!("{}_total", name.trim_end_matches("_total")), value);
+        Ok(Self { gauges, counters: counters.into_iter().map(named).collect() })
     }
+}
+
+fn look(agent: &Agent, now: Timestamp) -> (Vec<(&'static str, u64)>, Counters) {
+    let status = agent.status(now);
+    let gauges = vec![
+        ("uptime_seconds", now.as_micros() / 1_000_000),
+        ("epoch", u64::from(agent.settings().epoch)),
+        ("services", status.services as u64),
+        ("services_placed", status.placed as u64),
+        ("registrations", agent.registrations(now).count() as u64),
+        ("peers", status.peers as u64),
+        ("watchers", status.watchers as u64),
+        ("broker_up", u64::from(status.broker_up)),
+        ("position_known", u64::from(agent.own_fix().is_some())),
+        ("clock_trusted", u64::from(status.clock_trusted)),
+    ];
+    (gauges, agent.counters())
 }
 
 /// `2026-11-22T18:43:37.123Z`.

@@ -145,8 +145,8 @@ impl<'a> From<&'a Match> for InstanceJson<'a> {
     fn from(found: &'a Match) -> Self {
         let mut service = ServiceJson::new(&found.service, found.position);
         service.performance_metrics = PerformanceJson {
-            latency_ms: found.latency.map(|latency| micros(latency.round_trip)),
-            latency_basis: found.latency.map(|latency| latency.basis.as_str()),
+            latency_ms: Some(micros(found.latency.round_trip)),
+            latency_basis: Some(found.latency.basis.as_str()),
         };
         Self {
             service,

@@ -9,6 +9,7 @@ use wayside_core::agent::io::Lease;
 use wayside_core::registration::{DEFAULT_LEASE, HealthCheck, MAX_LEASE, MIN_LEASE, Probe, Registration};
 use wayside_protocols::place::Fix;
 use wayside_protocols::service::{AgentId, Endpoint, Host, Kind, Label, Service, ServiceId, ServiceName, Trust, Value};
+use wayside_protocols::sighting::Source;
 use wayside_protocols::time::{Duration, Timestamp};
 
 use crate::api::fields::Fields;
@@ -74,7 +75,9 @@ impl From<&Lease> for LeaseJson {
 pub(crate) struct RegistrationJson<'a> {
     id: &'a str,
     lease_s: Option<f64>,
+    /// `null` for what the configuration says.
     remaining_s: Option<f64>,
+    source: &'static str,
     service_info: ServiceJson<'a>,
     health_check: Option<HealthCheckJson<'a>>,
 }
@@ -89,7 +92,7 @@ struct HealthCheckJson<'a> {
 }
 
 impl<'a> RegistrationJson<'a> {
-    pub(crate) fn new(registration: &'a Registration, remaining: Duration) -> Self {
+    pub(crate) fn new(registration: &'a Registration, source: Source, left: Option<Duration>) -> Self {
         let health_check = registration.check.as_ref().map(|check| {
             let (kind, path) = match &check.probe {
                 Probe::Tcp => ("tcp", None),
@@ -102,7 +105,8 @@ impl<'a> RegistrationJson<'a> {
         Self {
             id: registration.service.id.as_str(),
             lease_s: seconds(registration.ttl),
-            remaining_s: seconds(remaining),
+            remaining_s: left.and_then(seconds),
+            source: source.as_str(),
             service_info: ServiceJson::new(&registration.service, None),
             health_check,
         }

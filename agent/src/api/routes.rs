@@ -9,7 +9,6 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
-use serde::Serialize;
 use tokio::time::timeout;
 
 use wayside_protocols::service::ServiceId;
@@ -104,7 +103,7 @@ async fn show(State(api): State<Api>, id: Result<Path<String>, PathError>) -> Re
     let named: Option<ServiceId> = id.parse().ok();
     let look = move |agent: &wayside_core::agent::Agent, now: Timestamp| {
         named.into_iter().chain(own).find_map(|id| {
-            let entry = agent.entry(&id, now)?;
+            let entry = agent.entry(&id)?;
             Some(json::entry(entry, agent.standing(&id, now), now))
         })
     };
@@ -132,8 +131,8 @@ async fn registered(State(api): State<Api>, id: Result<Path<String>, PathError>)
     let given = path(id)?;
     let id = registration::id(&given, &api.options.agent)?;
     let look = move |agent: &wayside_core::agent::Agent, now: Timestamp| {
-        let found = agent.registrations().find(|(registration, ..)| registration.service.id == id);
-        found.map(|(registration, _, until)| text::json(&RegistrationJson::new(registration, until.since(now))))
+        let found = agent.registrations(now).find(|(registration, ..)| registration.service.id == id);
+        found.map(|(registration, source, left)| text::json(&RegistrationJson::new(registration, source, left)))
     };
     api.handle.read(look).await?.map(as_json).ok_or_else(|| unknown(&given))
 }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -54,31 +55,37 @@ impl Server {
         info!(listen = %self.listen, "API is up");
         let caps = api.options.caps.clone();
         let (stopping, stopped) = watch::channel(false);
-        let mut gate = Gate {
+        let gate = Gate {
             router: routes::router(&api, &self.listen),
             seats: Arc::new(Semaphore::new(caps.connections)),
             turning_away: Arc::new(Semaphore::new(TURNING_AWAY)),
             api,
             caps,
             stopped,
-            tasks: JoinSet::new(),
         };
+        let mut tasks = JoinSet::new();
         tokio::pin!(stop);
         loop {
             tokio::select! {
                 () = &mut stop => break,
-                Some(_) = gate.tasks.join_next() => {}
-                admitted = gate.accept(&self.listener) => if let Err(error) = admitted {
-                    // Out of descriptors, mostly. Without a pause this loop would spin until one is free.
-                    warn!(%error, "cannot take a connection");
-                    sleep(PAUSE).await;
+                Some(_) = tasks.join_next() => {}
+                accepted = gate.accept(&self.listener) => match accepted {
+                    Ok(Some(conversation)) => {
+                        tasks.spawn(conversation);
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        // Out of descriptors, mostly. Without a pause this loop would spin until one is free.
+                        warn!(%error, "cannot take a connection");
+                        sleep(PAUSE).await;
+                    }
                 },
             }
         }
         drop(self.listener);
         // Nobody left to tell is as good as told.
         let _ = stopping.send(true);
-        let ended = timeout(FAREWELL, async { while gate.tasks.join_next().await.is_some() {} }).await;
+        let ended = timeout(FAREWELL, async { while tasks.join_next().await.is_some() {} }).await;
         debug!(all = ended.is_ok(), "API is down");
     }
 }
@@ -105,11 +112,12 @@ struct Gate {
     seats: Arc<Semaphore>,
     turning_away: Arc<Semaphore>,
     stopped: watch::Receiver<bool>,
-    tasks: JoinSet<()>,
 }
 
+type Conversation = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 impl Gate {
-    async fn accept(&mut self, listener: &Listener) -> io::Result<()> {
+    async fn accept(&self, listener: &Listener) -> io::Result<Option<Conversation>> {
         match listener {
             Listener::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
@@ -118,32 +126,30 @@ impl Gate {
                 // noticed a little later.
                 let _ = socket.set_tcp_nodelay(true);
                 let _ = socket.set_tcp_user_timeout(Some(self.caps.stall_time));
-                self.admit(stream);
+                Ok(self.admit(stream))
             }
             Listener::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                self.admit(stream);
+                Ok(self.admit(stream))
             }
         }
-        Ok(())
     }
 
-    fn admit<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&mut self, stream: S) {
+    fn admit<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Option<Conversation> {
         if let Ok(permit) = Arc::clone(&self.seats).try_acquire_owned() {
             self.api.tally.connections.fetch_add(1, Ordering::Relaxed);
             let (router, caps, stopped) = (self.router.clone(), self.caps.clone(), self.stopped.clone());
-            self.tasks.spawn(converse(stream, router, Seat::new(permit), caps, stopped));
-            return;
+            return Some(Box::pin(converse(stream, router, Seat::new(permit), caps, stopped)));
         }
         self.api.tally.turned_away.fetch_add(1, Ordering::Relaxed);
         // Beyond these the connection is closed without a word.
-        if let Ok(permit) = Arc::clone(&self.turning_away).try_acquire_owned() {
-            let connections = self.caps.connections;
-            self.tasks.spawn(async move {
-                let _ = timeout(TURN_AWAY_TIME, turn_away(stream, connections)).await;
-                drop(permit);
-            });
-        }
+        let permit = Arc::clone(&self.turning_away).try_acquire_owned().ok()?;
+        let connections = self.caps.connections;
+        Some(Box::pin(async move {
+            // Who does not even take this answer has had its chance.
+            let _ = timeout(TURN_AWAY_TIME, turn_away(stream, connections)).await;
+            drop(permit);
+        }))
     }
 }
 

@@ -29,7 +29,7 @@ fn found() -> Answer {
             verdict: Verdict::Definite,
             tier: Tier::Local,
             sources: vec![Source::Api, Source::Mqtt],
-            latency: Some(latency),
+            latency,
             age: Duration::from_millis(1_500),
             ttl: Duration::from_millis(58_500),
             stale: false,
