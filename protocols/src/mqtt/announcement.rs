@@ -290,6 +290,8 @@ const VERSION: u8 = 1;
 const MAX_BYTES: usize = 65_536;
 /// The longest lease, seconds.
 const MAX_TTL: u64 = 86_400;
+/// The latest time of a fix, milliseconds since 1970: beyond, JSON numbers have gaps.
+const MAX_TIME: u64 = 1 << 53;
 /// The longest latency.
 const MAX_LATENCY: Duration = Duration::from_secs(3_600);
 /// The farthest two corners of an area may lie apart, metres.

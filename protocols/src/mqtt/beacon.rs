@@ -312,7 +312,7 @@ impl<'a> Wire<'a> {
     fn read(&self, seal: Option<Seal>) -> Result<Beacon, BeaconError> {
         let kind = *Kind::ALL
             .get(usize::from(self.head & 7))
-            .ok_or(BeaconError::Unknown { field: "kind", given: (self.head & 7).into() })?;
+            .ok_or_else(|| BeaconError::Unknown { field: "kind", given: (self.head & 7).into() })?;
         if !(1..=MAX_TTL).contains(&self.ttl) {
             let (low, high) = (0.1, f64::from(MAX_TTL) / 10.0);
             return Err(OutOfRange { field: "ttl", value: f64::from(self.ttl) / 10.0, low, high }.into());
@@ -342,7 +342,11 @@ impl<'a> Wire<'a> {
         let position = Position::new(f64::from(self.latitude) / 1e7, f64::from(self.longitude) / 1e7)?;
         match self.altitude {
             ALTITUDE_UNAVAILABLE => Ok(position),
-            centimetres => Ok(position.at_altitude(centimetres as f32 / 100.0)?),
+            centimetres => {
+                let highest = f64::from(ALTITUDE_LIMIT) / 100.0;
+                within("altitude", f64::from(centimetres) / 100.0, -1_000.0, highest)?;
+                Ok(position.at_altitude(centimetres as f32 / 100.0)?)
+            }
         }
     }
 
