@@ -1,1 +1,5 @@
+//! Where the agent touches the world.
 
+pub mod clock;
+pub mod driver;
+pub mod io;

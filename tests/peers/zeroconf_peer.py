@@ -1,5 +1,7 @@
 """python-zeroconf as a peer, steered by lines on standard input; it answers each, and tells what it sees.
 
+Its argument is the life of its records in seconds (those of its address: at most 120).
+
 add TYPE NAME PORT [KEY=VALUE ...]   announce            -> added NAME
 many TYPE PREFIX COUNT               announce COUNT      -> added COUNT
 txt TYPE NAME PORT [KEY=VALUE ...]   change what it says -> changed NAME
@@ -14,6 +16,8 @@ import sys
 
 from zeroconf import InterfaceChoice, IPVersion, ServiceInfo, ServiceStateChange
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
+
+TTL = int(sys.argv[1])
 
 
 def own_address():
@@ -37,6 +41,8 @@ class Peer:
             addresses=[socket.inet_aton(own_address())],
             port=int(port),
             properties=dict(pair.split("=", 1) for pair in pairs),
+            host_ttl=min(TTL, 120),
+            other_ttl=TTL,
             server=f"{socket.gethostname().split('.')[0]}-zc.local.",
         )
 

@@ -28,9 +28,33 @@ impl Broker {
     pub fn start() -> Self {
         let dir = Scratch::new();
         let port = free_port();
+        Self::start_with(dir, port, "allow_anonymous true\n")
+    }
+
+    /// Starts one that speaks TLS only, wants a client certificate, and a password besides.
+    ///
+    /// # Panics
+    /// If openssl or mosquitto_passwd fails, or the broker does not start.
+    #[track_caller]
+    pub fn start_secure() -> Self {
+        let dir = Scratch::new();
+        let port = free_port();
+        let root = dir.path().display();
+        certificates(&dir);
+        output(Command::new("mosquitto_passwd").args(["-c", "-b"]).arg(dir.file("passwords")).args([USER, PASSWORD]));
+        dir.write("password", PASSWORD);
+        let settings = format!(
+            "allow_anonymous false\npassword_file {root}/passwords\ncafile {root}/ca.pem\ncertfile {root}/broker.pem\n\
+             keyfile {root}/broker.key\nrequire_certificate true\n"
+        );
+        Self::start_with(dir, port, &settings)
+    }
+
+    #[track_caller]
+    fn start_with(dir: Scratch, port: u16, settings: &str) -> Self {
         // Root drops to another user otherwise, who may not write here.
         let config = format!(
-            "listener {port} 127.0.0.1\nallow_anonymous true\nuser root\npersistence true\npersistence_location {}/\n\
+            "listener {port} 127.0.0.1\n{settings}user root\npersistence true\npersistence_location {}/\n\
              log_type all\nconnection_messages true\n",
             dir.path().display()
         );
@@ -39,6 +63,16 @@ impl Broker {
         let broker = Self { daemon, port, dir };
         broker.await_open();
         broker
+    }
+
+    /// The agent's `[mqtt]` for a secure one.
+    pub fn mqtt_section(&self) -> String {
+        let root = self.dir.path().display();
+        format!(
+            "[mqtt]\nurl = \"mqtts://localhost:{}\"\nusername = \"{USER}\"\npassword_file = \"{root}/password\"\n\
+             ca_file = \"{root}/ca.pem\"\ncert_file = \"{root}/client.pem\"\nkey_file = \"{root}/client.key\"\n",
+            self.port
+        )
     }
 
     /// Starts it again on the same port and files, after it ended.
@@ -124,6 +158,24 @@ fn spawn(dir: &Path) -> Daemon {
     command.arg("-c").arg(dir.join("mosquitto.conf"));
     Daemon::start("mosquitto", command, dir)
 }
+
+/// An authority, and a certificate it signed for the broker at `localhost` and one for a client.
+fn certificates(dir: &Scratch) {
+    let openssl = |args: &str| {
+        output(Command::new("openssl").current_dir(dir.path()).args(args.split(' ')));
+    };
+    let ec = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    openssl(&format!("req -x509 {ec} -keyout ca.key -out ca.pem -days 2 -subj /CN=test-authority"));
+    for (name, host) in [("broker", "localhost"), ("client", "agent")] {
+        dir.write("extensions", &format!("subjectAltName=DNS:{host}\nbasicConstraints=CA:FALSE\n"));
+        openssl(&format!("req {ec} -keyout {name}.key -out {name}.csr -subj /CN={host}"));
+        let sign = "-CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extensions";
+        openssl(&format!("x509 -req -in {name}.csr {sign} -out {name}.pem"));
+    }
+}
+
+const USER: &str = "agent";
+const PASSWORD: &str = "correct horse";
 
 /// A TCP port of 127.0.0.1 that nobody has at this moment.
 ///

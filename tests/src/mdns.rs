@@ -114,8 +114,17 @@ fn message_bus(host: &Host, dir: &Scratch) -> (Daemon, String) {
 /// If it is not ready within twenty seconds.
 #[track_caller]
 pub fn zeroconf(host: &Host, dir: &Path) -> Daemon {
+    zeroconf_with_ttl(host, dir, 4500)
+}
+
+/// The same, whose records all live `ttl` seconds.
+///
+/// # Panics
+/// As [`zeroconf`].
+#[track_caller]
+pub fn zeroconf_with_ttl(host: &Host, dir: &Path, ttl: u32) -> Daemon {
     let mut command = host.command(python());
-    command.arg("-u").arg(peer("zeroconf_peer.py"));
+    command.arg("-u").arg(peer("zeroconf_peer.py")).arg(ttl.to_string());
     let mut daemon = Daemon::start("zeroconf", command, dir);
     daemon.says("ready", Duration::from_secs(20));
     daemon

@@ -25,7 +25,14 @@ pub struct Wayside {
     /// Where it listens: a Unix socket, reachable from outside its host.
     pub door: Door,
     dir: Scratch,
+    setting: Setting,
+}
+
+/// Where an agent is started, and after what.
+#[derive(Debug)]
+struct Setting {
     host: Option<Host>,
+    prelude: Option<String>,
 }
 
 /// What a command line did.
@@ -47,18 +54,27 @@ impl Wayside {
     /// If it does not answer within ten seconds.
     #[track_caller]
     pub fn start(host: Option<&Host>, config: &str) -> Self {
+        Self::start_as(Setting { host: host.cloned(), prelude: None }, config)
+    }
+
+    /// Starts an agent on this machine in mounts of its own, after a shell has run `prelude` there; `$STATE` is the
+    /// state directory, which exists.
+    ///
+    /// # Panics
+    /// As [`Wayside::start`].
+    #[track_caller]
+    pub fn start_after(prelude: &str, config: &str) -> Self {
+        Self::start_as(Setting { host: None, prelude: Some(prelude.to_owned()) }, config)
+    }
+
+    #[track_caller]
+    fn start_as(setting: Setting, config: &str) -> Self {
         let dir = Scratch::new();
-        let socket = dir.file("agent.sock");
-        let state = dir.file("state");
-        let whole = format!(
-            "{config}\n[api]\nlisten = \"unix:{}\"\n[state]\ndir = \"{}\"\n",
-            socket.display(),
-            state.display()
-        );
-        dir.write("wayside.toml", &whole);
-        let host = host.cloned();
-        let daemon = spawn(host.as_ref(), &dir);
-        let mut agent = Self { daemon, door: Door::Unix(socket), dir, host };
+        let (socket, state) = (dir.file("agent.sock"), dir.file("state"));
+        let own = format!("[api]\nlisten = \"unix:{}\"\n[state]\ndir = \"{}\"\n", socket.display(), state.display());
+        dir.write("wayside.toml", &format!("{config}\n{own}"));
+        let daemon = setting.spawn(&dir);
+        let mut agent = Self { daemon, door: Door::Unix(socket), dir, setting };
         agent.await_answer();
         agent
     }
@@ -70,7 +86,7 @@ impl Wayside {
     #[track_caller]
     pub fn restart(&mut self) {
         self.daemon.kill();
-        self.daemon = spawn(self.host.as_ref(), &self.dir);
+        self.daemon = self.setting.spawn(&self.dir);
         self.await_answer();
     }
 
@@ -84,7 +100,7 @@ impl Wayside {
     /// # Panics
     /// If the binary is not built.
     pub fn cli(&self, args: &[&str]) -> Ran {
-        let mut command = binary_in(self.host.as_ref());
+        let mut command = self.setting.command(binary());
         command.args(args).env("WAYSIDE_AGENT", self.door.to_string());
         ran(&mut command)
     }
@@ -172,14 +188,25 @@ impl Wayside {
     }
 }
 
-fn spawn(host: Option<&Host>, dir: &Scratch) -> Daemon {
-    let mut command = binary_in(host);
-    command.arg("run").arg("--config").arg(dir.file("wayside.toml"));
-    Daemon::start("wayside", command, dir.path())
-}
+impl Setting {
+    fn spawn(&self, dir: &Scratch) -> Daemon {
+        let mut command = match &self.prelude {
+            None => self.command(binary()),
+            Some(prelude) => {
+                let state = dir.file("state");
+                let script = format!("mkdir -p \"$STATE\" && {prelude}\nexec \"$0\" \"$@\"");
+                let mut command = self.command("unshare");
+                command.args(["-m", "sh", "-c", &script]).arg(binary()).env("STATE", state);
+                command
+            }
+        };
+        command.arg("run").arg("--config").arg(dir.file("wayside.toml"));
+        Daemon::start("wayside", command, dir.path())
+    }
 
-fn binary_in(host: Option<&Host>) -> Command {
-    host.map_or_else(|| Command::new(binary()), |host| host.command(binary()))
+    fn command(&self, program: impl AsRef<Path>) -> Command {
+        self.host.as_ref().map_or_else(|| Command::new(program.as_ref()), |host| host.command(program.as_ref()))
+    }
 }
 
 /// The built binary.
