@@ -7,9 +7,9 @@ macro_rules! counters {
         pub struct Counters { $($(#[doc = $doc])+ pub $name: u64,)+ }
 
         impl Counters {
-            /// Every count with its name.
+            /// Every count with its name, `mdns_{name}_total`.
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                [$((stringify!($name), self.$name)),+].into_iter()
+                [$((concat!("mdns_", stringify!($name), "_total"), self.$name)),+].into_iter()
             }
         }
     };

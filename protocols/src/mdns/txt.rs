@@ -48,9 +48,9 @@ pub fn service(instance: Instance<'_>, counters: &mut Counters) -> Result<Servic
     };
     let accuracy = if service.agent.is_some() { said.parsed::<f32>("acc") } else { None };
     let accuracy = accuracy.filter(|metres| (0.0..=MAX_ACCURACY).contains(metres));
-    service.fix = said.position().map(|position| {
-        Fix::fixed(position, accuracy.unwrap_or_else(|| usual_accuracy(service.kind)), instance.heard)
-    });
+    service.fix = said
+        .position()
+        .map(|position| Fix::fixed(position, accuracy.unwrap_or_else(|| usual_accuracy(service.kind)), instance.heard));
     service.endpoint = Some(instance.endpoint.clone());
     counters.invalid_values += said.invalid;
     service.metadata = pairs;
@@ -224,7 +224,8 @@ impl Said<'_> {
         }
         let before = self.invalid;
         let (latitude, longitude) = (self.parsed::<f64>("lat"), self.parsed::<f64>("lon"));
-        let position = latitude.zip(longitude).and_then(|(latitude, longitude)| Position::new(latitude, longitude).ok());
+        let position =
+            latitude.zip(longitude).and_then(|(latitude, longitude)| Position::new(latitude, longitude).ok());
         // One of the two alone, or one out of range.
         self.invalid += u64::from(position.is_none() && self.invalid == before);
         position
