@@ -139,10 +139,9 @@ impl Frame {
     fn record(&self, bytes: &[u8]) -> Option<Record> {
         let data = match self.kind {
             POINTER => Data::Pointer(self.name_until_end(bytes, self.data)?),
-            SERVER => Data::Server {
-                port: u16_at(bytes, self.data + 4)?,
-                target: self.name_until_end(bytes, self.data + 6)?,
-            },
+            SERVER => {
+                Data::Server { port: u16_at(bytes, self.data + 4)?, target: self.name_until_end(bytes, self.data + 6)? }
+            }
             TEXT => Data::Text(bytes.get(self.data..self.end)?.into()),
             ADDRESS_4 => {
                 Data::Address(Ipv4Addr::from(<[u8; 4]>::try_from(bytes.get(self.data..self.end)?).ok()?).into())

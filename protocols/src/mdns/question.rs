@@ -193,7 +193,8 @@ impl Browser {
         let pause = self.dice.pause();
         let Some(browse) = self.browses.get(service_type) else { return };
         let earliest = browse.last.map_or(now, |last| last + FIRST_INTERVAL);
-        self.agenda.set(&Subject::Browse(service_type.clone()), browse.next.min(earliest.max(now + pause)).max(now + TICK));
+        self.agenda
+            .set(&Subject::Browse(service_type.clone()), browse.next.min(earliest.max(now + pause)).max(now + TICK));
     }
 
     fn ask_soon(&mut self, subject: Subject, at: Timestamp) {

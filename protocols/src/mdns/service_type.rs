@@ -122,7 +122,9 @@ impl FromStr for ServiceType {
 
 /// A DNS-SD type that is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("DNS-SD type {given:?} is not allowed: write _name._tcp or _name._udp, name of letters, digits and dashes, or *")]
+#[error(
+    "DNS-SD type {given:?} is not allowed: write _name._tcp or _name._udp, name of letters, digits and dashes, or *"
+)]
 pub struct ServiceTypeError {
     given: String,
 }
