@@ -1,8 +1,5 @@
 //! An API with a real agent behind it, for tests.
 
-use std::time::Duration;
-
-use tokio::sync::mpsc;
 use wayside_core::agent::Agent;
 use wayside_core::agent::io::Settings;
 use wayside_core::limits::Limits;
