@@ -240,7 +240,6 @@ struct TierJson<'a> {
     asked: &'a str,
     fitting: usize,
     left_out: Vec<LeftOutJson>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     nearest_m: Option<f64>,
     text: String,
 }
