@@ -12,3 +12,4 @@ pub mod net;
 pub mod place;
 pub mod wait;
 pub mod wayside;
+pub mod world;
