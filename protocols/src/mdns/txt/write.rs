@@ -11,7 +11,7 @@ use crate::mdns::service_type::ServiceType;
 use crate::place::Position;
 use crate::service::{AgentId, Kind, Service};
 
-/// The pairs that announce `service`, something that an agent offers; [`service`] reads them back. Metadata that does
+/// The pairs that announce `service`, something that an agent offers; [`service`](super::service) reads them back. Metadata that does
 /// not fit (32 pairs, 255 bytes a pair, 1,300 bytes in all), has a key that DNS-SD does not allow or one that means
 /// something here is left out. Altitude and motion are not told.
 pub fn pairs(service: &Service) -> Vec<(Box<str>, Box<str>)> {
