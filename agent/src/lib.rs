@@ -1,1 +1,5 @@
+//! Where the agent touches the world: sockets, files, the clock, HTTP and the command line.
 
+pub mod clock;
+pub mod config;
+pub mod words;
