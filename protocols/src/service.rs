@@ -269,6 +269,15 @@ impl Kind {
             Self::Software => "software",
         }
     }
+
+    /// How sure a position of such a thing is if it does not say: one sigma, metres. What stands still is surveyed
+    /// once; what moves has a receiver.
+    pub const fn usual_accuracy(self) -> f32 {
+        match self {
+            Self::Vehicle => 5.0,
+            Self::Gateway | Self::Roadside | Self::Device | Self::Software => 1.0,
+        }
+    }
 }
 
 impl fmt::Display for Kind {
@@ -311,7 +320,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host {
             Host::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]:{}", self.port),
-            host => write!(f, "{host}:{}", self.port),
+            host @ (Host::Ip(IpAddr::V4(_)) | Host::Name(_)) => write!(f, "{host}:{}", self.port),
         }
     }
 }

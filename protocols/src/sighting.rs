@@ -88,4 +88,12 @@ impl Sighting {
     pub fn gone(source: Source, id: ServiceId) -> Self {
         Self { source, claim: Claim::Gone(id) }
     }
+
+    /// Which service it is about.
+    pub fn id(&self) -> &ServiceId {
+        match &self.claim {
+            Claim::Alive { service, .. } => &service.id,
+            Claim::Gone(id) => id,
+        }
+    }
 }

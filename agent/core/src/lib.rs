@@ -4,8 +4,11 @@
 
 pub mod agent;
 pub mod catalog;
+pub mod counters;
 pub mod geo;
 pub mod limits;
+pub mod neighbourhood;
 pub mod query;
 pub mod registration;
+pub mod resolver;
 pub mod watch;

@@ -14,7 +14,7 @@ pub struct Query {
     pub name: Option<ServiceName>,
     /// Around where, how far; `None` for anywhere.
     pub near: Option<Near>,
-    /// Services known to be slower are left out; those of unknown latency stay and rank last.
+    /// Slower services are left out. A service nobody has timed counts as its tier usually is.
     pub max_latency: Option<Duration>,
     /// Every one of these must hold.
     pub require: Vec<Requirement>,
@@ -154,8 +154,8 @@ pub struct Match {
     pub tier: Tier,
     /// Who vouches for it, best first.
     pub sources: Vec<Source>,
-    /// How long it takes to answer, if anybody knows.
-    pub latency: Option<Latency>,
+    /// How long it takes to answer: measured here, else as the instance reports, else as its tier usually is.
+    pub latency: Latency,
     /// Since anybody last vouched for it.
     pub age: Duration,
     /// How long the word for it still holds.
@@ -198,7 +198,7 @@ pub struct Unreached {
 }
 
 /// What one tier had to say.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TierReport {
     /// Which.
     pub tier: Tier,
@@ -208,6 +208,8 @@ pub struct TierReport {
     pub fitting: usize,
     /// Why others did not, how many for each reason; reasons that hit none are left out.
     pub left_out: Vec<(Reason, usize)>,
+    /// If nothing fits: how far away the nearest of that name stands, where one is known.
+    pub nearest: Option<Distance>,
     /// Whether this tier's matches are in the answer; if not, a nearer tier had answered already, or it had none.
     pub outcome: Outcome,
 }

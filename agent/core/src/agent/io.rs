@@ -17,6 +17,11 @@ use crate::watch::{Filter, WatchEvent};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
+impl Ticket {
+    /// What the agent does of its own accord; nobody waits for it.
+    pub const OWN: Self = Self(u64::MAX);
+}
+
 /// Something that reaches the agent.
 #[derive(Clone, Debug)]
 pub enum Input<'a> {
@@ -78,6 +83,8 @@ pub enum Input<'a> {
     Watch(Ticket, Filter),
     /// Nobody listens to this watch any more.
     Unwatch(Ticket),
+    /// The services of the configuration are now these: new and changed ones hold from here on, the others go.
+    Configured(Vec<Registration>),
     /// The agent is about to stop: it says goodbye everywhere.
     Leave,
 }
@@ -200,6 +207,9 @@ pub enum Refusal {
         /// What it may carry.
         limit: usize,
     },
+    /// Its health check has nowhere to go.
+    #[error("{0} has a health check but no IP address and port to check")]
+    Unprobeable(ServiceId),
     /// The state directory does not take it.
     #[error("cannot be kept on disk: {0}")]
     Disk(Box<str>),
@@ -230,8 +240,8 @@ pub struct Settings {
     pub browse: Vec<Box<str>>,
     /// Port of the API, told in TXT `api`; `None` if neighbours cannot reach it.
     pub api_port: Option<u16>,
-    /// Whether to publish this agent's changes on `wayside/1/e/{agent}`. The shell writes them; the core only counts.
-    pub mqtt: bool,
+    /// Whether every change of the catalog is said as [`Output::Changed`].
+    pub events: bool,
     /// Every cap.
     pub limits: crate::limits::Limits,
 }

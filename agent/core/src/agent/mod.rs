@@ -1,3 +1,283 @@
 //! The only place where the pieces meet.
+//!
+//! Bytes, words and the time go in through [`Agent::handle`]; what is to be sent, stored and answered comes out of
+//! [`Agent::poll_output`]. Drain it first; then [`Agent::poll_timeout`] is true.
 
+mod adverts;
+mod board;
+mod ears;
 pub mod io;
+mod listen;
+mod peers;
+mod read;
+mod vouch;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use wayside_protocols::place::Fix;
+use wayside_protocols::service::{AgentId, ServiceId};
+use wayside_protocols::sighting::{Claim, Sighting, Source};
+use wayside_protocols::time::{Timestamp, UnixMillis};
+
+use crate::catalog::Change;
+use crate::counters::Counters;
+use crate::neighbourhood::{Neighbourhood, is_presence};
+use crate::resolver;
+use crate::watch::{Filter, Watch, WatchEvent};
+use adverts::Adverts;
+use board::Board;
+use ears::Ears;
+use io::{Input, Output, Settings, Ticket};
+use peers::Peers;
+use vouch::Vouch;
+
+pub use read::Status;
+
+/// What the agent knows, and what it does about it.
+#[derive(Debug)]
+pub struct Agent {
+    settings: Settings,
+    known: Neighbourhood,
+    ears: Ears,
+    board: Board,
+    peers: Peers,
+    vouch: Vouch,
+    adverts: Adverts,
+    watches: BTreeMap<Ticket, Watch>,
+    counters: Counters,
+    /// What the wall clock showed, and when that was.
+    wall: Option<(UnixMillis, Timestamp)>,
+    broker_up: bool,
+    /// Own services or their state changed since they were last announced.
+    vouched: bool,
+    outputs: VecDeque<Output>,
+}
+
+impl Agent {
+    /// An agent that has heard nothing yet, but vouches for what its configuration and its journal say.
+    pub fn new(settings: Settings, now: Timestamp) -> Self {
+        let limits = settings.limits.clone();
+        let me = settings.id.clone();
+        let mut agent = Self {
+            known: Neighbourhood::new(me.clone(), limits.clone()),
+            ears: Ears::new(settings.seed, &settings.browse, limits.types),
+            board: Board::new(me.clone(), settings.kind, settings.epoch, settings.version, limits.horizon),
+            peers: Peers::new(limits.presences),
+            vouch: Vouch::new(me, limits.clone()),
+            adverts: Adverts::new(settings.mdns, limits.adverts),
+            watches: BTreeMap::new(),
+            counters: Counters::default(),
+            wall: None,
+            broker_up: false,
+            vouched: true,
+            outputs: VecDeque::new(),
+            settings,
+        };
+        if let Some((position, accuracy)) = agent.settings.position {
+            agent.stand(Fix::fixed(position, accuracy, now));
+        }
+        for registration in std::mem::take(&mut agent.settings.restored) {
+            agent.vouch.resume(registration, Source::Api, now);
+        }
+        for registration in std::mem::take(&mut agent.settings.services) {
+            agent.vouch.resume(registration, Source::File, now);
+        }
+        agent.settle(now);
+        agent
+    }
+
+    /// Takes something in. Nothing that came over a wire can fail here: what is wrong with it is counted by name.
+    pub fn handle(&mut self, input: Input<'_>, now: Timestamp) {
+        match input {
+            Input::LinkUp { link, addresses } => self.ears.link_up(link, addresses, now),
+            Input::LinkDown(link) => self.ears.link_down(link, now),
+            Input::Datagram { link, from, multicast, bytes } => self.ears.datagram(link, from, multicast, bytes, now),
+            Input::BrokerUp { .. } => self.broker_up(now),
+            Input::BrokerDown => self.broker_down(),
+            Input::Message { topic, payload, .. } => self.message(topic, payload, now),
+            Input::Heard(sighting) => self.observe(sighting, now),
+            Input::Own(fix) => self.stand(fix),
+            Input::Wall(shown) => self.wall = Some((shown, now)),
+            Input::Ask(ticket, query) => {
+                self.counters.count("queries_total");
+                let answer = resolver::find(&self.known, &query, now);
+                self.outputs.push_back(Output::Answer(ticket, Box::new(answer)));
+            }
+            Input::Register(ticket, registration) => self.vouch.register(ticket, registration),
+            Input::Renew(ticket, id) => self.vouch.renew(ticket, &id, now),
+            Input::Withdraw(ticket, id) => self.vouch.withdraw(ticket, id),
+            Input::Stored(ticket, result) => self.stored(ticket, result, now),
+            Input::Probed(id, result) => self.vouch.probed(&id, result, now),
+            Input::Watch(ticket, filter) => self.watch(ticket, filter, now),
+            Input::Unwatch(ticket) => drop(self.watches.remove(&ticket)),
+            Input::Configured(services) => self.vouch.configured(services, now),
+            Input::Leave => self.leave(now),
+        }
+        self.settle(now);
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.ears.handle_timeout(now);
+        self.vouch.handle_timeout(now);
+        self.board.handle_timeout(now);
+        while let Some(change) = self.known.expire(now) {
+            self.tell(&change, now);
+        }
+        self.vouched |= self.board.stale(now);
+        self.settle(now);
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Agent::handle_timeout`] is due, once all outputs are drained.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let due = [
+            self.ears.poll_timeout(),
+            self.vouch.poll_timeout(),
+            self.board.poll_timeout(),
+            self.known.catalog().next_expiry(),
+        ];
+        due.into_iter().flatten().min()
+    }
+
+    /// Carries what the pieces have to say to where it belongs, until nobody has anything to say.
+    fn settle(&mut self, now: Timestamp) {
+        self.known.maintain(now);
+        self.vouch.reached_at(self.ears.address(), now);
+        loop {
+            if let Some(output) = self.ears.poll_output(now) {
+                self.outputs.push_back(output);
+            } else if let Some(sighting) = self.ears.poll_sighting() {
+                self.overheard(sighting, now);
+            } else if let Some(output) = self.vouch.poll_output() {
+                self.outputs.push_back(output);
+            } else if let Some(sighting) = self.vouch.poll_sighting() {
+                self.observe(sighting, now);
+                self.vouched = true;
+            } else if std::mem::take(&mut self.vouched) {
+                self.announce(now);
+            } else if let Some(output) = self.board.poll_output().or_else(|| self.adverts.poll_output()) {
+                self.outputs.push_back(output);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn announce(&mut self, now: Timestamp) {
+        let wall = self.wall_at(now);
+        self.board.announce(self.vouch.announced(), wall, now);
+        let services = self.vouch.announced().map(|(service, _)| service).collect();
+        self.adverts.show(&self.settings, self.known.own(), services);
+    }
+
+    /// Believes a sighting, or counts why not.
+    fn observe(&mut self, sighting: Sighting, now: Timestamp) {
+        match self.known.observe(sighting, now) {
+            Ok(changes) => changes.iter().for_each(|change| self.tell(change, now)),
+            Err(disbelief) => self.counters.count(disbelief.counted()),
+        }
+    }
+
+    /// Tells the watchers, and everybody if that is wanted.
+    fn tell(&mut self, change: &Change, now: Timestamp) {
+        self.counters.count(match change {
+            Change::Appeared(_) => "appeared_total",
+            Change::Updated(_) => "updated_total",
+            Change::Departed(_) => "departed_total",
+        });
+        if !self.watches.is_empty() {
+            self.tell_watchers(change, now);
+        }
+        if self.settings.events {
+            self.outputs.push_back(Output::Changed(change.clone()));
+        }
+    }
+
+    fn tell_watchers(&mut self, change: &Change, now: Timestamp) {
+        let service = change.service();
+        let mut changes = vec![change.clone()];
+        if is_presence(service)
+            && let Some(slot) = self.known.catalog().slot(&service.id)
+        {
+            changes.extend(self.known.riders(slot).map(|(_, entry)| Change::Updated(entry.shown().clone())));
+        }
+        for change in &changes {
+            let standing = self.known.standing(&change.service().id, now);
+            for (ticket, watch) in &mut self.watches {
+                if let Some(event) = watch.step(change, standing) {
+                    self.outputs.push_back(Output::Watched(*ticket, event));
+                }
+            }
+        }
+    }
+
+    fn watch(&mut self, ticket: Ticket, filter: Filter, now: Timestamp) {
+        if self.watches.len() >= self.settings.limits.watchers && !self.watches.contains_key(&ticket) {
+            self.counters.count("watch_refused_total");
+            return self.outputs.push_back(Output::WatchRefused(ticket));
+        }
+        let mut watch = Watch::new(filter);
+        self.outputs.push_back(Output::Watched(ticket, WatchEvent::Reset));
+        for (_, entry) in self.known.catalog().entries() {
+            let standing = self.known.standing(&entry.shown().id, now);
+            if let Some(event) = watch.step(&Change::Appeared(entry.shown().clone()), standing) {
+                self.outputs.push_back(Output::Watched(ticket, event));
+            }
+        }
+        self.watches.insert(ticket, watch);
+    }
+
+    fn stored(&mut self, ticket: Ticket, result: Result<(), Box<str>>, now: Timestamp) {
+        if result.is_err() {
+            self.counters.count("journal_refused_total");
+        }
+        self.vouch.stored(ticket, result, now);
+    }
+
+    fn stand(&mut self, fix: Fix) {
+        self.known.stand(fix);
+        self.board.stand(fix);
+        self.vouched = true;
+    }
+
+    fn broker_up(&mut self, now: Timestamp) {
+        self.broker_up = true;
+        self.counters.count("mqtt_connected_total");
+        self.board.connected(now);
+        self.vouched = true;
+    }
+
+    fn broker_down(&mut self) {
+        self.broker_up = false;
+        self.board.disconnected();
+    }
+
+    /// Withdraws what MQTT says of an agent that is gone.
+    fn bury(&mut self, agent: &AgentId, now: Timestamp) {
+        let offered: Vec<ServiceId> = self
+            .known
+            .catalog()
+            .offered_by(agent)
+            .filter(|(_, entry)| entry.claims().iter().any(|held| held.source == Source::Mqtt))
+            .map(|(_, entry)| entry.shown().id.clone())
+            .collect();
+        for id in offered {
+            self.observe(Sighting { source: Source::Mqtt, claim: Claim::Gone(id) }, now);
+        }
+    }
+
+    fn leave(&mut self, now: Timestamp) {
+        self.settle(now);
+        self.board.leave(now);
+        self.adverts.leave();
+        while let Some(output) = self.board.poll_output().or_else(|| self.adverts.poll_output()) {
+            self.outputs.push_back(output);
+        }
+        self.outputs.push_back(Output::Left);
+    }
+}

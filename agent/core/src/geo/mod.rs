@@ -1,1 +1,44 @@
 //! Where things stand, and who is near.
+//!
+//! The trees only propose; the row in the slab decides, by a straight line in Earth-centred metres, so neither the
+//! poles nor the antimeridian is a special case. What makes the proposal safe is one inequality, said in `stand`:
+//! projecting a point onto a plane can only bring it nearer, so a circle on the plane that holds the query, the
+//! strays and the dead reckoning holds every answer.
+//!
+//! `motion` (where it is by now) · `turn` (sines without libm) · `patch` (planes) · `slab` (rows) · `stand` (one tree
+//! on one plane) · `index` (the whole).
+
+mod index;
+mod motion;
+#[cfg(test)]
+mod oracle;
+mod patch;
+mod slab;
+mod stand;
+mod turn;
+
+pub use index::{GeoIndex, Stats};
+pub use motion::{
+    ACCELERATION, Estimate, HEADING_SIGMA, SPEED_SIGMA, Standing, TOP_SPEED, VALIDITY, Z, standing, verdict,
+};
+pub use slab::Refused;
+
+/// A slot in the catalog; what the index knows a service by. Below [`Key::END`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub u32);
+
+impl Key {
+    /// The first number that is no slot. The index keeps four bytes for every slot below the highest in use.
+    pub const END: u32 = 1 << 24;
+}
+
+/// Which of the indexed a query is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Population {
+    /// Everything.
+    All,
+    /// What has never been seen to move.
+    Static,
+    /// What stated a motion, or was placed elsewhere than before.
+    Mobile,
+}

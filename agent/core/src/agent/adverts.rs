@@ -1,0 +1,135 @@
+//! What the responder announces on the links: the agent itself, and its services under their DNS-SD types.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use wayside_protocols::mdns::ServiceType;
+use wayside_protocols::mdns::txt;
+use wayside_protocols::place::Fix;
+use wayside_protocols::service::{Host, Service, ServiceId};
+
+use super::io::{Advert, Output, Settings};
+
+/// The instances this agent has on its links.
+#[derive(Debug)]
+pub(super) struct Adverts {
+    on: bool,
+    limit: usize,
+    shown: BTreeMap<ServiceId, Advert>,
+    outputs: VecDeque<Output>,
+}
+
+impl Adverts {
+    pub(super) fn new(on: bool, limit: usize) -> Self {
+        Self { on, limit, shown: BTreeMap::new(), outputs: VecDeque::new() }
+    }
+
+    /// Brings the links in line with what is vouched for. Services beyond the limit, and those whose name is no
+    /// DNS-SD type, are reached by MQTT and HTTP only; says how many.
+    pub(super) fn show(&mut self, settings: &Settings, own: Option<Fix>, services: Vec<Service>) -> usize {
+        if !self.on {
+            return 0;
+        }
+        let mut wanted = BTreeMap::new();
+        let mut types: Vec<String> = Vec::new();
+        let mut unseen = 0;
+        for service in services {
+            match ServiceType::of(&service.name).filter(|_| wanted.len() < self.limit) {
+                Some(service_type) => {
+                    let advert = advert(&service, &service_type, own);
+                    types.push(service_type.to_string());
+                    wanted.insert(service.id.clone(), advert);
+                }
+                None => unseen += 1,
+            }
+        }
+        types.sort();
+        types.dedup();
+        let presence = presence(settings, own, &types);
+        wanted.insert(presence.id.clone(), presence);
+        for (id, advert) in &wanted {
+            if self.shown.get(id) != Some(advert) {
+                self.outputs.push_back(Output::Advertise(Box::new(advert.clone())));
+            }
+        }
+        for id in self.shown.keys().filter(|id| !wanted.contains_key(*id)) {
+            self.outputs.push_back(Output::Retract(id.clone()));
+        }
+        self.shown = wanted;
+        unseen
+    }
+
+    /// Says goodbye for everything.
+    pub(super) fn leave(&mut self) {
+        for id in std::mem::take(&mut self.shown).into_keys() {
+            self.outputs.push_back(Output::Retract(id));
+        }
+    }
+
+    pub(super) fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+}
+
+fn presence(settings: &Settings, own: Option<Fix>, types: &[String]) -> Advert {
+    let mut txt: Vec<(Box<str>, Box<str>)> = vec![
+        ("v".into(), "1".into()),
+        ("id".into(), settings.id.as_str().into()),
+        ("kind".into(), settings.kind.as_str().into()),
+        ("epoch".into(), settings.epoch.to_string().into()),
+    ];
+    if let Some(fix) = own {
+        txt.push(("lat".into(), format!("{:.7}", fix.position.latitude()).into()));
+        txt.push(("lon".into(), format!("{:.7}", fix.position.longitude()).into()));
+    }
+    if let Some(port) = settings.api_port {
+        txt.push(("api".into(), port.to_string().into()));
+    }
+    // A TXT string holds 255 bytes (RFC 6763 section 6.1); types beyond that are found by enumeration.
+    let mut offers = String::new();
+    for service_type in types {
+        if offers.len() + service_type.len() + 1 > 240 {
+            break;
+        }
+        if !offers.is_empty() {
+            offers.push(',');
+        }
+        offers.push_str(service_type);
+    }
+    if !offers.is_empty() {
+        txt.push(("offers".into(), offers.into()));
+    }
+    Advert {
+        id: ServiceId::agent(&settings.id),
+        instance: instance(settings.id.as_str()),
+        service_type: "_wayside._tcp".into(),
+        // A port is needed even where the API cannot be reached from the link: 9 is discard (RFC 863).
+        port: settings.api_port.unwrap_or(9),
+        address: None,
+        txt,
+    }
+}
+
+fn advert(service: &Service, service_type: &ServiceType, own: Option<Fix>) -> Advert {
+    let mut placed = service.clone();
+    placed.fix = placed.fix.or(own);
+    let endpoint = service.endpoint.as_ref();
+    let address = endpoint.and_then(|endpoint| match endpoint.host {
+        Host::Ip(ip) => Some(ip),
+        Host::Name(_) => None,
+    });
+    let (id, agent) = service.id.parts().unwrap_or((service.id.as_str(), ""));
+    Advert {
+        id: service.id.clone(),
+        instance: instance(&format!("{id}-{agent}")),
+        service_type: service_type.to_string().into(),
+        port: endpoint.map_or(9, |endpoint| endpoint.port),
+        address,
+        txt: txt::write(&placed),
+    }
+}
+
+/// An instance name: lower case, since responders exist that compare letter by letter, and at most 63 bytes
+/// (RFC 6763 section 4.1.1).
+fn instance(name: &str) -> Box<str> {
+    name.to_lowercase().chars().take(63).collect::<String>().into()
+}

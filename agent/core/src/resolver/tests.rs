@@ -1,0 +1,152 @@
+use std::time::Duration;
+
+use wayside_protocols::place::{Fix, Motion};
+use wayside_protocols::service::{AgentId, Kind, Service, ServiceId, ServiceName, Value};
+use wayside_protocols::sighting::{Sighting, Source};
+
+use super::*;
+use crate::limits::Limits;
+use crate::query::{Comparison, Near, Reason, Requirement, Verdict};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A neighbourhood around one point, with services at stated distances north of it.
+struct Street {
+    known: Neighbourhood,
+    here: Position,
+}
+
+impl Street {
+    fn new() -> Self {
+        let here = Position::new(48.8566, 2.3522).unwrap();
+        Self { known: Neighbourhood::new("me".parse().unwrap(), Limits::default()), here }
+    }
+
+    fn with(mut self, id: &str, kind: Kind, metres: f64, change: impl FnOnce(&mut Service)) -> Self {
+        let mut service = Service::new(id.parse().unwrap(), "brake".parse().unwrap(), kind);
+        service.fix = Some(Fix::fixed(self.here.moved(0.0, metres), 1.0, Timestamp::START));
+        change(&mut service);
+        self.known.observe(Sighting::alive(Source::Mqtt, service, 60 * SECOND), Timestamp::START).unwrap();
+        self
+    }
+
+    fn ask(&self, change: impl FnOnce(&mut Query)) -> Answer {
+        let mut query = Query::new("brake".parse().ok());
+        query.near = Some(Near { centre: Centre::At(self.here), radius: Distance::metres(500) });
+        change(&mut query);
+        find(&self.known, &query, Timestamp::START)
+    }
+}
+
+fn ids(answer: &Answer) -> Vec<&str> {
+    answer.matches.iter().map(|found| found.service.id.as_str()).collect()
+}
+
+#[test]
+fn a_critical_question_is_answered_by_critical_fixed_services_within_100_m() {
+    let street = Street::new()
+        .with("rsu", Kind::Roadside, 80.0, |service| service.critical = true)
+        .with("plain", Kind::Roadside, 20.0, |_| {})
+        .with("car", Kind::Vehicle, 10.0, |service| service.critical = true);
+    let answer = street.ask(|query| query.critical = true);
+    assert_eq!((answer.tier, ids(&answer)), (Some(Tier::Local), vec!["rsu"]));
+    assert_eq!(answer.explain[1].outcome, Outcome::NotNeeded);
+}
+
+#[test]
+fn without_one_certainly_near_vehicles_within_500_m_answer() {
+    let street = Street::new()
+        .with("rsu", Kind::Roadside, 99.5, |service| service.critical = true)
+        .with("car", Kind::Vehicle, 400.0, |_| {})
+        .with("far", Kind::Vehicle, 600.0, |_| {});
+    let answer = street.ask(|query| query.critical = true);
+    assert_eq!((answer.tier, ids(&answer)), (Some(Tier::Neighbour), vec!["car"]));
+    assert_eq!(answer.explain[0].left_out, [(Reason::NotCertain, 1)]);
+}
+
+#[test]
+fn nothing_near_says_how_far_the_nearest_is() {
+    let street = Street::new().with("a", Kind::Device, 900.0, |_| {});
+    let answer = street.ask(|_| {});
+    assert_eq!((answer.tier, answer.matches.len()), (None, 0));
+    let nearest = answer.explain[0].nearest.unwrap().as_metres();
+    assert!((nearest - 900.0).abs() < 0.1, "{nearest}");
+    assert_eq!(answer.explain[0].left_out, [(Reason::TooFar, 1)]);
+    assert_eq!(answer.explain[2].outcome, Outcome::NotConfigured);
+}
+
+#[test]
+fn what_rides_on_an_agent_is_found_where_the_agent_is() {
+    let mut street = Street::new();
+    let agent: AgentId = "car-1".parse().unwrap();
+    let mut presence = Service::new(ServiceId::agent(&agent), ServiceName::wayside(), Kind::Vehicle);
+    presence.agent = Some(agent.clone());
+    let motion = Motion::new(10.0, 0.0).unwrap();
+    let place = street.here.moved(0.0, 300.0);
+    presence.fix = Some(Fix { position: place, time: Timestamp::START, accuracy: 2.0, motion: Some(motion) });
+    let mut rider = Service::new("lidar@car-1".parse().unwrap(), "brake".parse().unwrap(), Kind::Vehicle);
+    rider.agent = Some(agent);
+    for service in [rider, presence] {
+        street.known.observe(Sighting::alive(Source::Mqtt, service, 60 * SECOND), Timestamp::START).unwrap();
+    }
+    let mut query = Query::new("brake".parse().ok());
+    query.near = Some(Near { centre: Centre::At(street.here), radius: Distance::metres(500) });
+    let answer = find(&street.known, &query, Timestamp::START + SECOND);
+    assert_eq!(ids(&answer), ["lidar@car-1"]);
+    let place = answer.matches[0].place.unwrap();
+    assert!((place.distance.as_metres() - 310.0).abs() < 0.5, "{place:?}");
+}
+
+#[test]
+fn the_order_is_certainty_priority_latency_distance_and_id() {
+    let street = Street::new()
+        .with("possible", Kind::Device, 499.5, |service| service.priority = 9)
+        .with("b", Kind::Device, 50.0, |_| {})
+        .with("a", Kind::Device, 50.0, |_| {})
+        .with("near", Kind::Device, 10.0, |_| {})
+        .with("preferred", Kind::Device, 400.0, |service| service.priority = 5);
+    let answer = street.ask(|_| {});
+    assert_eq!(ids(&answer), ["preferred", "near", "a", "b", "possible"]);
+    assert_eq!(answer.matches[4].verdict, Verdict::Possible);
+}
+
+#[test]
+fn a_resource_that_is_not_stated_does_not_match() {
+    let street = Street::new()
+        .with("strong", Kind::Device, 50.0, |service| {
+            service.resources.insert("power_kw".into(), Value::Number(50.0));
+        })
+        .with("silent", Kind::Device, 10.0, |_| {});
+    let answer = street.ask(|query| {
+        let value = Value::Number(22.0);
+        query.require.push(Requirement { resource: "power_kw".into(), comparison: Comparison::AtLeast, value });
+    });
+    assert_eq!(ids(&answer), ["strong"]);
+    assert_eq!(answer.explain[0].left_out, [(Reason::Resources, 1)]);
+}
+
+#[test]
+fn all_tiers_are_merged_on_demand() {
+    let street = Street::new().with("box", Kind::Device, 50.0, |_| {}).with("car", Kind::Vehicle, 10.0, |_| {});
+    assert_eq!(ids(&street.ask(|_| {})), ["box"]);
+    assert_eq!(ids(&street.ask(|query| query.all_tiers = true)), ["box", "car"]);
+}
+
+#[test]
+fn asking_from_here_without_knowing_where_here_is_says_so() {
+    let street = Street::new().with("a", Kind::Device, 10.0, |_| {});
+    let answer = street.ask(|query| {
+        query.near = Some(Near { centre: Centre::Here, radius: Distance::metres(100) });
+    });
+    assert!(answer.matches.is_empty());
+    assert_eq!(answer.unreached.len(), 2);
+}
+
+#[test]
+fn the_limit_cuts_the_worst_and_says_how_many() {
+    let street = (0..20)
+        .fold(Street::new(), |street, n| street.with(&format!("s{n:02}"), Kind::Device, 10.0 + f64::from(n), |_| {}));
+    let answer = street.ask(|query| query.limit = 3);
+    assert_eq!(ids(&answer), ["s00", "s01", "s02"]);
+    assert_eq!(answer.explain[0].left_out, [(Reason::OverLimit, 17)]);
+}

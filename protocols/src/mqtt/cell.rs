@@ -1,0 +1,276 @@
+//! The cells of the map that topics are named after.
+//!
+//! A quadkey names a square of the Web Mercator map: one digit (0 to 3) for each halving, so that the key of a cell
+//! begins with the key of every cell around it. Rounding is done once, far below the finest zoom in use, and coarser
+//! keys are cut from that: prefix and parent agree everywhere.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::str::FromStr;
+
+use crate::place::{Distance, Position};
+
+/// A square of the map at zoom `ZOOM`, 1 to 15. Ordered as its digits are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Quadkey<const ZOOM: u8>(u32);
+
+/// The cell in which things announce themselves: 1,223 m at the equator, 805 m at 49 degrees, 608 m at 60 degrees.
+pub type Cell = Quadkey<15>;
+
+/// The first level of a cell in topics: 32 by 32 cells, 39 km at the equator.
+pub type Block = Quadkey<10>;
+
+/// How far past the border of its cell something may stand before it changes its topic. Whoever subscribes by a circle
+/// adds this to its radius.
+pub const HYSTERESIS: Distance = Distance::metres(50);
+
+/// The most cells [`Quadkey::cover`] answers with.
+pub const COVER_LIMIT: usize = 64;
+
+/// Where Web Mercator ends, degrees north and south: there the map is as high as it is wide.
+pub const LATITUDE_LIMIT: f64 = 85.051_128_779_806_59;
+
+impl<const ZOOM: u8> Quadkey<ZOOM> {
+    /// The cell in which `position` lies; `None` beyond 85.0511 degrees north or south, where the map ends.
+    /// 180 degrees east is the same meridian as 180 degrees west and lies in the westernmost cells.
+    pub fn at(position: &Position) -> Option<Self> {
+        if position.latitude().abs() > LATITUDE_LIMIT {
+            return None;
+        }
+        let (x, y) = (column(position.longitude()), row(position.latitude()));
+        Some(Self::from_tile(x >> (DEEP - u32::from(ZOOM)), y >> (DEEP - u32::from(ZOOM))))
+    }
+
+    /// The cell around this one at the coarser zoom `OUTER`; itself at its own.
+    pub fn parent<const OUTER: u8>(self) -> Quadkey<OUTER> {
+        const { assert!(OUTER <= ZOOM, "a parent is never finer than its child") };
+        Quadkey(self.0 >> (2 * (ZOOM - OUTER)))
+    }
+
+    /// The block of 32 by 32 cells around this one.
+    pub fn block(self) -> Block {
+        self.parent()
+    }
+
+    /// Whether `position` lies in this cell.
+    pub fn contains(self, position: &Position) -> bool {
+        Self::at(position) == Some(self)
+    }
+
+    /// Whether `position` lies in this cell or at most [`HYSTERESIS`] outside: what a topic with this cell may hold.
+    pub fn admits(self, position: &Position) -> bool {
+        self.contains(position) || self.nearest(position).distance(position) <= HYSTERESIS
+    }
+
+    /// The cells that touch this one, corners included: eight, fewer in the first and last row of the map. Across the
+    /// antimeridian there are neighbours as anywhere.
+    pub fn neighbours(self) -> Vec<Self> {
+        let (x, y) = self.tile();
+        let rows = y.saturating_sub(1)..=(y + 1).min(Self::SIDE - 1);
+        rows.flat_map(|row| [x + Self::SIDE - 1, x, x + 1].map(|column| Self::from_tile(column % Self::SIDE, row)))
+            .filter(|cell| *cell != self)
+            .collect()
+    }
+
+    /// Every cell that the circle of `radius` around `centre` touches, in order; at most 9 for 500 m below 65.9
+    /// degrees in [`Cell`]s. What lies beyond the map has no cell and is not in the answer.
+    ///
+    /// `None` if there would be more than [`COVER_LIMIT`]: ask again with coarser cells, or listen to everything.
+    pub fn cover(centre: &Position, radius: Distance) -> Option<Vec<Self>> {
+        let bounds = Bounds::around(centre, radius);
+        let Some((north, south)) = bounds.rows() else { return Some(Vec::new()) };
+        let shift = DEEP - u32::from(ZOOM);
+        let rows = (north >> shift)..=(south >> shift);
+        let (west, width) = match bounds.columns() {
+            Some((west, east)) => {
+                let (west, east) = (west >> shift, east >> shift);
+                // From the westernmost column to the easternmost may lead over the antimeridian. Both in one column
+                // means the circle fits there, since a circle around the whole map has no columns.
+                (west, (east + Self::SIDE - west) % Self::SIDE + 1)
+            }
+            None => (0, Self::SIDE),
+        };
+        let tall = rows.end() - rows.start() + 1;
+        if u64::from(tall) * u64::from(width) > 4 * COVER_LIMIT as u64 {
+            return None;
+        }
+        let reach = slack(centre, radius);
+        let mut cells: Vec<Self> = rows
+            .flat_map(|row| (0..width).map(move |step| Self::from_tile((west + step) % Self::SIDE, row)))
+            .filter(|cell| cell.nearest(centre).distance(centre).as_metres() <= reach)
+            .collect();
+        cells.sort_unstable();
+        (cells.len() <= COVER_LIMIT).then_some(cells)
+    }
+
+    /// Every [`Block`] that the circle touches; otherwise as [`Quadkey::cover`].
+    pub fn cover10(centre: &Position, radius: Distance) -> Option<Vec<Block>> {
+        Block::cover(centre, radius)
+    }
+
+    /// Reads the two topic levels of a cell; the second is empty up to zoom 10.
+    ///
+    /// # Errors
+    /// [`CellError`] if they are not as many digits from 0 to 3 as there should be.
+    pub fn from_levels(first: &str, second: &str) -> Result<Self, CellError> {
+        let error = || CellError { given: first.chars().chain(second.chars()).take(24).collect(), digits: ZOOM };
+        let split = ZOOM.min(FIRST_LEVEL);
+        if (first.len(), second.len()) != (usize::from(split), usize::from(ZOOM - split)) {
+            return Err(error());
+        }
+        let digits = first.bytes().chain(second.bytes());
+        let key = digits
+            .map(|digit| digit.wrapping_sub(b'0'))
+            .try_fold(0, |key, digit| if digit < 4 { Ok(key << 2 | u32::from(digit)) } else { Err(error()) })?;
+        Ok(Self(key))
+    }
+
+    /// The point of the cell nearest to `position`, give or take what [`slack`] allows for.
+    fn nearest(self, position: &Position) -> Position {
+        let (x, y) = self.tile();
+        let (west, east) = (longitude(x, Self::SIDE), longitude(x + 1, Self::SIDE));
+        let (north, south) = (latitude(y, Self::SIDE), latitude(y + 1, Self::SIDE));
+        let from_west = turned(position.longitude() - west);
+        let width = east - west;
+        let lon = if (0.0..=width).contains(&from_west) {
+            position.longitude()
+        } else if from_west < 0.0 || from_west - width > turned(from_west - 360.0).abs() {
+            west
+        } else {
+            east
+        };
+        let lat = position.latitude().clamp(south, north);
+        // Both are within the map, and so within the Earth.
+        Position::new(lat, lon).unwrap_or(*position)
+    }
+
+    /// Columns from the antimeridian eastwards, rows from the north.
+    fn from_tile(x: u32, y: u32) -> Self {
+        let key = (0..u32::from(ZOOM)).fold(0, |key, bit| key | ((x >> bit & 1) | (y >> bit & 1) << 1) << (2 * bit));
+        Self(key)
+    }
+
+    fn tile(self) -> (u32, u32) {
+        let bits = |offset: u32| (0..u32::from(ZOOM)).fold(0, |n, bit| n | (self.0 >> (2 * bit + offset) & 1) << bit);
+        (bits(0), bits(1))
+    }
+
+    /// Cells along one side of the map.
+    const SIDE: u32 = {
+        assert!(ZOOM >= 1 && ZOOM <= 15, "a quadkey has 1 to 15 digits");
+        1 << ZOOM
+    };
+}
+
+/// As it stands in topics: the digits, with a slash after the tenth if there are more.
+impl<const ZOOM: u8> fmt::Display for Quadkey<ZOOM> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for place in (0..ZOOM).rev() {
+            write!(f, "{}", self.0 >> (2 * place) & 3)?;
+            if ZOOM > FIRST_LEVEL && ZOOM - place == FIRST_LEVEL {
+                f.write_str("/")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<const ZOOM: u8> FromStr for Quadkey<ZOOM> {
+    type Err = CellError;
+
+    /// Reads what `Display` writes.
+    fn from_str(text: &str) -> Result<Self, CellError> {
+        let (first, rest) = if ZOOM > FIRST_LEVEL { text.split_once('/').unwrap_or((text, "")) } else { (text, "") };
+        Self::from_levels(first, rest)
+    }
+}
+
+/// A text that names no cell.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cell {given:?} is not {digits} digits from 0 to 3, split after the tenth")]
+pub struct CellError {
+    given: alloc::string::String,
+    digits: u8,
+}
+
+/// A box that a circle fits in, degrees.
+struct Bounds {
+    north: f64,
+    south: f64,
+    /// West and east; `None` if it goes all the way round.
+    sides: Option<(f64, f64)>,
+}
+
+impl Bounds {
+    fn around(centre: &Position, radius: Distance) -> Self {
+        // The Earth is nowhere curved more tightly than this, so the angle is never too small.
+        let angle = radius.as_metres() * 1.003 / TIGHTEST_RADIUS;
+        let reach = angle.to_degrees() + 1e-7;
+        let (north, south) = (centre.latitude() + reach, centre.latitude() - reach);
+        let ratio = libm::sin(angle) / libm::cos(centre.latitude().to_radians());
+        let sides = if north >= 90.0 || south <= -90.0 || ratio >= 1.0 {
+            None
+        } else {
+            let turn = libm::asin(ratio).to_degrees() + 1e-7;
+            (turn < 179.0).then(|| (turned(centre.longitude() - turn), turned(centre.longitude() + turn)))
+        };
+        Self { north, south, sides }
+    }
+
+    /// Deep rows from north to south; `None` if all of it lies beyond the map.
+    fn rows(&self) -> Option<(u32, u32)> {
+        let on_map = self.south <= LATITUDE_LIMIT && self.north >= -LATITUDE_LIMIT;
+        on_map.then(|| (row(self.north.min(LATITUDE_LIMIT)), row(self.south.max(-LATITUDE_LIMIT))))
+    }
+
+    /// Deep columns from west to east, the second before the first if the antimeridian lies between.
+    fn columns(&self) -> Option<(u32, u32)> {
+        self.sides.map(|(west, east)| (column(west), column(east)))
+    }
+}
+
+/// How far the nearest point of a cell may lie for the circle to touch it. The point taken is the corner, or on the
+/// side at the same latitude; the meridian's true nearest point lies nearer to the pole, by the third term.
+fn slack(centre: &Position, radius: Distance) -> f64 {
+    let metres = radius.as_metres();
+    let bend = metres * metres * libm::tan(centre.latitude().abs().min(89.9).to_radians()) / TIGHTEST_RADIUS;
+    metres * 1.003 + 0.5 + bend
+}
+
+/// The deep column in which a meridian lies.
+fn column(longitude: f64) -> u32 {
+    let across = (longitude + 180.0) / 360.0 * f64::from(1 << DEEP);
+    libm::floor(across) as u32 % (1 << DEEP)
+}
+
+/// The deep row in which a parallel lies.
+fn row(latitude: f64) -> u32 {
+    let sine = libm::sin(latitude.to_radians());
+    let down = 0.5 - libm::log((1.0 + sine) / (1.0 - sine)) / (4.0 * core::f64::consts::PI);
+    // The limit itself may round to just outside.
+    libm::floor(down * f64::from(1 << DEEP)).clamp(0.0, f64::from((1 << DEEP) - 1)) as u32
+}
+
+/// The western border of column `x` of `side`.
+fn longitude(x: u32, side: u32) -> f64 {
+    f64::from(x) / f64::from(side) * 360.0 - 180.0
+}
+
+/// The northern border of row `y` of `side`.
+fn latitude(y: u32, side: u32) -> f64 {
+    let down = core::f64::consts::PI * (1.0 - 2.0 * f64::from(y) / f64::from(side));
+    libm::atan(libm::sinh(down)).to_degrees()
+}
+
+/// The same direction in [-180, 180).
+fn turned(degrees: f64) -> f64 {
+    let rest = libm::fmod(degrees + 180.0, 360.0);
+    if rest < 0.0 { rest + 180.0 } else { rest - 180.0 }
+}
+
+/// The zoom at which positions are rounded, once: cells of 0.6 m.
+const DEEP: u32 = 26;
+/// Digits in the first topic level of a cell.
+const FIRST_LEVEL: u8 = 10;
+/// The smallest radius of curvature of WGS84 (the meridian's, at the equator), metres, rounded down.
+const TIGHTEST_RADIUS: f64 = 6_335_439.0;
