@@ -40,7 +40,7 @@ impl Config {
             mdns: self.mdns.enabled,
             browse: self.mdns.browse.clone(),
             api_port: start.api_port.filter(|_| reachable),
-            mqtt: self.mqtt.is_some(),
+            events: self.mqtt.as_ref().is_some_and(|mqtt| mqtt.events),
             limits: self.limits.core.clone(),
             id: start.id,
         }
