@@ -19,12 +19,12 @@ impl Clock {
     }
 
     /// The time since this clock was made, suspend included.
-    pub fn now(&self) -> Timestamp {
+    pub fn now(self) -> Timestamp {
         Timestamp::START + read(ClockId::Boottime).saturating_sub(self.started)
     }
 
     /// What the wall clock shows; on a device without a battery-backed clock that may be 1970.
-    pub fn wall(&self) -> UnixMillis {
+    pub fn wall(self) -> UnixMillis {
         let millis = read(ClockId::Realtime).as_millis();
         UnixMillis(u64::try_from(millis).unwrap_or(u64::MAX))
     }

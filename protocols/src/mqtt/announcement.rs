@@ -227,6 +227,12 @@ pub enum AnnouncementError {
     /// A number in it is out of range.
     #[error("announcement {0}")]
     Range(#[from] OutOfRange),
+    /// A resource is infinite, or no number at all.
+    #[error("announcement resource {given} is not a finite number")]
+    Infinite {
+        /// What it is.
+        given: f64,
+    },
     /// A name in it is none.
     #[error("announcement {0}")]
     Name(#[from] NameError),

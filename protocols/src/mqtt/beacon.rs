@@ -2,12 +2,13 @@
 //!
 //! The first byte is the version, 1. Then, as postcard has it: a byte of kind, flags and seal; the id of the agent;
 //! sequence (u16, fixed); epoch; time of fix (u32, fixed: milliseconds of Unix time modulo 2^32); latitude and
-//! longitude (i32, fixed, 1e-7 degrees); altitude (cm); heading (0.1 degrees); speed (cm/s); accuracy (one sigma, cm;
-//! note that ETSI's confidence is 95 %, 2.45 times as much); digest of the services (u32, fixed); ttl (0.1 s). Units and
-//! "unavailable" values are those of ETSI TS 102 894-2. With a seal, 8 bytes of key id and 64 of signature follow.
+//! longitude (i32, fixed, 1e-7 degrees); altitude (cm); heading (0.1 degrees); speed (cm/s); accuracy (one sigma, cm,
+//! 0 if not known; note that ETSI's confidence is 95 %, 2.45 times as much); digest of the services (u32, fixed); ttl
+//! (0.1 s). Units and the other "unavailable" values are those of ETSI TS 102 894-2. With a seal, 8 bytes of key id and
+//! 64 of signature follow. `protocols/vectors/beacon.txt` has examples.
 //!
 //! The id is in the topic as well: a beacon must be of use on a transport without topics, and a seal must cover it.
-//! With an id of 12 bytes a beacon has at most 48 bytes, sealed 120.
+//! With an id of 12 bytes, an epoch below 2^28 and an accuracy below 163 m it has at most 48 bytes, sealed 120.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -15,7 +16,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::cell::Cell;
-use crate::place::{Fix, Motion, OutOfRange, Position};
+use crate::place::{Fix, Motion, OutOfRange, Position, within};
 use crate::service::{AgentId, Kind, NameError, Service, ServiceId, ServiceName};
 use crate::time::{Duration, Timestamp, UnixMillis};
 
@@ -34,7 +35,7 @@ pub struct Beacon {
     pub time: Option<u32>,
     /// Where it was.
     pub position: Position,
-    /// How sure that is: one sigma, metres, at most 655.34; `None` if it does not know.
+    /// How sure that is: one sigma, 0.01 m to 655.35 m; `None` if it does not know.
     pub accuracy: Option<f32>,
     /// How it moved; `None` if it does not know both speed and heading.
     pub motion: Option<Motion>,
@@ -302,7 +303,7 @@ impl<'a> Wire<'a> {
             }),
             heading,
             speed,
-            accuracy: beacon.accuracy.map_or(ACCURACY_UNAVAILABLE, |m| scaled(m, 100.0, ACCURACY_UNAVAILABLE - 1)),
+            accuracy: beacon.accuracy.map_or(ACCURACY_UNAVAILABLE, |metres| scaled(metres, 100.0, u16::MAX).max(1)),
             services: beacon.services,
             ttl: u16::try_from(beacon.ttl.as_millis() / 100).unwrap_or(MAX_TTL).clamp(1, MAX_TTL),
         }
@@ -349,6 +350,9 @@ impl<'a> Wire<'a> {
         if self.heading == HEADING_UNAVAILABLE || self.speed == SPEED_UNAVAILABLE {
             return Ok(None);
         }
+        // In f64 first, so that the error shows the value as it was meant.
+        within("heading", f64::from(self.heading) / 10.0, 0.0, 360.0)?;
+        within("speed", f64::from(self.speed) / 100.0, 0.0, 163.82)?;
         Ok(Some(Motion::new(f32::from(self.speed) / 100.0, f32::from(self.heading) / 10.0)?))
     }
 }
@@ -388,4 +392,5 @@ const HEADING_LIMIT: u16 = 3_600;
 const HEADING_UNAVAILABLE: u16 = 3_601;
 const SPEED_LIMIT: u16 = 16_382;
 const SPEED_UNAVAILABLE: u16 = 16_383;
-const ACCURACY_UNAVAILABLE: u16 = u16::MAX;
+/// Nobody is that sure.
+const ACCURACY_UNAVAILABLE: u16 = 0;

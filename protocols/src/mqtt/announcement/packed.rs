@@ -134,8 +134,7 @@ impl<'a> Wire<'a> {
             _ => return Err(AnnouncementError::Unknown { field: "flags", given: self.flags.into() }),
         };
         within("ttl_s", self.ttl.into(), 1.0, MAX_TTL as f64)?;
-        let latency = self.latency.map(|micros| Duration::from_micros(micros.into()));
-        within("latency_ms", latency.unwrap_or_default().as_secs_f64() * 1e3, 0.0, MAX_LATENCY.as_millis() as f64)?;
+        within("latency_ms", f64::from(self.latency.unwrap_or_default()) / 1e3, 0.0, MAX_LATENCY.as_millis() as f64)?;
         let resources = self.resources.0.into_iter().map(|(key, value)| Ok((key.into(), value.read()?)));
         Ok(Announcement {
             id: told(self.id).map(str::parse).transpose()?,
@@ -154,7 +153,7 @@ impl<'a> Wire<'a> {
             resources: resources.collect::<Result<_, AnnouncementError>>()?,
             metadata: self.metadata.0.into_iter().map(|(key, value)| (key.into(), value.into())).collect(),
             health,
-            latency,
+            latency: self.latency.map(|micros| Duration::from_micros(micros.into())),
         })
     }
 }
@@ -265,10 +264,8 @@ impl<'a> WireValue<'a> {
 
     fn read(self) -> Result<Value, AnnouncementError> {
         Ok(match self {
-            Self::Number(number) => {
-                within("resource", number, f64::MIN, f64::MAX)?;
-                Value::Number(number)
-            }
+            Self::Number(number) if number.is_finite() => Value::Number(number),
+            Self::Number(given) => return Err(AnnouncementError::Infinite { given }),
             Self::Flag(flag) => Value::Flag(flag),
             Self::Text(text) => Value::Text(text.into()),
         })
