@@ -7,4 +7,5 @@ pub mod config;
 pub mod driver;
 pub mod io;
 pub mod journal;
+pub mod running;
 pub mod words;

@@ -113,8 +113,10 @@ impl Announce {
         // A key press on a terminal reaches the command too; a second one from us could make it give up its clean-up.
         let pressed = io::stdin().is_terminal();
         let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
-        // A command that is gone already needs no signal.
-        let pass = |signal| drop(pid.map(|pid| kill_process(pid, signal).ok()));
+        let pass = |signal| {
+            // A command that is gone already needs no signal.
+            let _ = pid.map(|pid| kill_process(pid, signal));
+        };
         let renewing = async {
             loop {
                 sleep(self.ttl / 3).await;

@@ -4,6 +4,7 @@ use wayside_protocols::place::Distance;
 use wayside_protocols::time::Duration;
 
 use super::section::Section;
+use crate::api::Caps;
 
 /// Every cap.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -11,26 +12,7 @@ pub struct Limits {
     /// What the core keeps and accepts.
     pub core: wayside_core::limits::Limits,
     /// What the API accepts.
-    pub api: ApiLimits,
-}
-
-/// What the API accepts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiLimits {
-    /// Connections at once; a further one is closed without an answer.
-    pub connections: usize,
-    /// Bytes of a request body; more is answered with 413.
-    pub body_bytes: usize,
-    /// Bytes of a request's head; more is answered with 431.
-    pub header_bytes: usize,
-    /// How long a caller may take to send its head; then it is hung up on.
-    pub header_timeout: Duration,
-}
-
-impl Default for ApiLimits {
-    fn default() -> Self {
-        Self { connections: 128, body_bytes: 65_536, header_bytes: 16_384, header_timeout: Duration::from_secs(5) }
-    }
+    pub api: Caps,
 }
 
 pub(super) fn read(section: &mut Section<'_, '_>) -> Limits {
@@ -50,7 +32,8 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Limits {
         ("adverts", &mut core.adverts, 0, 4_096),
         ("connections", &mut api.connections, 1, 10_000),
         ("body_bytes", &mut api.body_bytes, 1_024, 16_777_216),
-        ("header_bytes", &mut api.header_bytes, 8_192, 1_048_576),
+        ("head_bytes", &mut api.head_bytes, 8_192, 1_048_576),
+        ("target_bytes", &mut api.target_bytes, 256, 65_536),
     ] {
         if let Some(given) = section.whole(key, low, high).and_then(|given| usize::try_from(given).ok()) {
             *cap = given;
@@ -59,7 +42,9 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Limits {
     for (key, cap, low, high) in [
         ("min_ttl_s", &mut core.min_ttl, 1, 3_600),
         ("max_ttl_s", &mut core.max_ttl, 1, 604_800),
-        ("header_timeout_s", &mut api.header_timeout, 1, 300),
+        ("head_time_s", &mut api.head_time, 1, 300),
+        ("body_time_s", &mut api.body_time, 1, 300),
+        ("stall_time_s", &mut api.stall_time, 1, 3_600),
     ] {
         if let Some(given) = section.whole(key, low, high) {
             *cap = Duration::from_secs(given);

@@ -22,9 +22,9 @@ use std::path::PathBuf;
 use wayside_protocols::place::Position;
 use wayside_protocols::service::{AgentId, Kind};
 
-pub use api::{Api, ApiTls, Listen, Token};
+pub use api::{Api, ApiTls, Token};
 pub use file::ConfigFile;
-pub use limits::{ApiLimits, Limits};
+pub use limits::Limits;
 pub use mqtt::{Mqtt, Secret};
 pub use service::OwnService;
 
@@ -67,6 +67,24 @@ impl Default for Config {
             services: Vec::new(),
             limits: Limits::default(),
         }
+    }
+}
+
+impl Config {
+    /// The sections in which `other` says something else.
+    pub fn differs(&self, other: &Self) -> Vec<&'static str> {
+        let sections = [
+            ("id", self.id != other.id),
+            ("kind", self.kind != other.kind),
+            ("position", self.position != other.position),
+            ("api", self.api != other.api),
+            ("state", self.state_dir != other.state_dir),
+            ("mdns", self.mdns != other.mdns),
+            ("mqtt", self.mqtt != other.mqtt),
+            ("service", self.services != other.services),
+            ("limits", self.limits != other.limits),
+        ];
+        sections.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()
     }
 }
 

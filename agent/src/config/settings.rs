@@ -8,7 +8,7 @@ use wayside_protocols::place::Fix;
 use wayside_protocols::service::{AgentId, Endpoint, Host, Service, ServiceId};
 use wayside_protocols::time::Timestamp;
 
-use super::{Config, Listen, OwnService};
+use super::{Config, OwnService};
 
 /// What the shell knows beside the configuration when it starts.
 #[derive(Clone, Debug)]
@@ -28,7 +28,6 @@ pub struct Start {
 impl Config {
     /// What the core is told.
     pub fn settings(&self, start: Start) -> Settings {
-        let reachable = matches!(&self.api.listen, Listen::Tcp(address) if !address.ip().is_loopback());
         Settings {
             kind: self.kind,
             version: env!("CARGO_PKG_VERSION"),
@@ -39,7 +38,7 @@ impl Config {
             restored: start.restored,
             mdns: self.mdns.enabled,
             browse: self.mdns.browse.clone(),
-            api_port: start.api_port.filter(|_| reachable),
+            api_port: start.api_port.filter(|_| !self.api.listen.local()),
             events: self.mqtt.as_ref().is_some_and(|mqtt| mqtt.events),
             limits: self.limits.core.clone(),
             id: start.id,

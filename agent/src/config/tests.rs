@@ -165,7 +165,7 @@ fn a_broker_needs_what_tls_needs() {
     "#);
     let (config, _) = parse("[mqtt]\nurl = \"mqtt://[::1]:1884/\"\n").check().unwrap();
     let mqtt = config.mqtt.unwrap();
-    assert_eq!((mqtt.host.as_str(), mqtt.port, mqtt.tls), ("::1", 1_884, false));
+    assert_eq!(mqtt.address.to_string(), "mqtt://[::1]:1884");
 }
 
 #[test]
