@@ -75,8 +75,17 @@ pub(super) struct Unreached {
 pub(super) struct Report {
     pub(super) tier: String,
     pub(super) outcome: String,
+    pub(super) asked: String,
     pub(super) fitting: usize,
-    pub(super) text: String,
+    pub(super) left_out: Vec<LeftOut>,
+}
+
+/// Why others did not fit.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct LeftOut {
+    pub(super) reason: String,
+    pub(super) count: usize,
 }
 
 /// What one source says about a service.

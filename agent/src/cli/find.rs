@@ -12,7 +12,7 @@ use wayside_protocols::service::{ServiceName, Trust, Value};
 use wayside_protocols::text::escaped;
 use wayside_protocols::time::Duration;
 
-use super::answer::{Answer, Instance};
+use super::answer::{Answer, Instance, Report};
 use super::client::{Asking, Client, Reply};
 use super::exit::{Failure, Outcome};
 use super::output::{Screen, Shape, tame};
@@ -214,14 +214,22 @@ impl Question {
             let _ = writeln!(text, "unreached: {}: {}", escaped(&tier.tier), escaped(&tier.reason));
         }
         if self.explain {
-            for tier in &answer.explain {
-                let _ = writeln!(text, "  {}", escaped(&tier.text));
-            }
+            text.extend(answer.explain.iter().map(explained));
         } else if found == 0 && !answer.explain.is_empty() {
             let _ = writeln!(text, "--explain says why");
         }
         text
     }
+}
+
+/// `  local      answered     1 fit   the local catalog within 100 m; 3 too far`.
+fn explained(tier: &Report) -> String {
+    let mut why = tier.asked.clone();
+    for (index, left) in tier.left_out.iter().enumerate() {
+        why += &format!("{} {} {}", if index == 0 { ";" } else { "," }, left.count, left.reason);
+    }
+    let (name, outcome) = (escaped(&tier.tier), escaped(&tier.outcome));
+    format!("  {name:<9}  {outcome:<14}  {:>4} fit  {}\n", tier.fitting, escaped(&why))
 }
 
 fn retain<T>(rows: &mut Vec<T>, kept: &[bool]) {

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use wayside_core::agent::io::Settings;
 use wayside_core::registration::{DEFAULT_LEASE, Registration};
 use wayside_protocols::place::Fix;
-use wayside_protocols::service::{AgentId, Endpoint, Host, Service, ServiceId};
+use wayside_protocols::service::{AgentId, Endpoint, Host, Service, ServiceId, Trust};
 use wayside_protocols::time::Timestamp;
 
 use super::{Config, OwnService};
@@ -53,6 +53,7 @@ impl Config {
     fn registration(&self, own: &OwnService, agent: &AgentId) -> Registration {
         let mut service = Service::new(ServiceId::of(&own.id, agent), own.name.clone(), self.kind);
         service.agent = Some(agent.clone());
+        service.trust = Trust::Own;
         // The unspecified address stands for this host; the core puts in the one that neighbours reach.
         let host = own.address.clone().unwrap_or(Host::Ip(Ipv4Addr::UNSPECIFIED.into()));
         service.endpoint = (own.port > 0 || own.address.is_some()).then_some(Endpoint { host, port: own.port });
