@@ -16,7 +16,7 @@ use wayside_core::agent::Agent;
 use wayside_core::agent::io::Input;
 use wayside_protocols::time::{Duration, Timestamp, UnixMillis};
 
-pub use edges::{BrokerOrder, Edges, Inbox, Message, ResponderOrder, Tally};
+pub use edges::{BrokerOrder, Datagram, Edges, Inbox, Message, ResponderOrder, Tally};
 use handle::Command;
 pub use handle::{Busy, Handle, RegisterError, WatchError, Watching};
 use routes::Routes;

@@ -43,7 +43,9 @@ impl Hosts {
         let Some(host) = host.filter(|host| loopback(host)) else {
             let detail = "Host names another host; here it is localhost, 127.0.0.0/8 or [::1]";
             let given = host.unwrap_or("none, or more than one");
-            return Err(Problem::new(&FORBIDDEN_HOST, detail).about("Host", given).limit("localhost, 127.0.0.0/8, [::1]"));
+            return Err(Problem::new(&FORBIDDEN_HOST, detail)
+                .about("Host", given)
+                .limit("localhost, 127.0.0.0/8, [::1]"));
         };
         match headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default()) {
             None => Ok(()),
@@ -87,9 +89,20 @@ mod tests {
         for good in ["localhost", "LOCALHOST:7878", "127.0.0.1:7878", "127.8.0.1", "[::1]:7878", "[::1]"] {
             assert!(check(good, None), "{good}");
         }
-        for bad in ["evil.example", "evil.example:7878", "10.0.0.1", "localhost.evil.example", "127.0.0.1.nip.io",
-            "[::1]x", "[fe80::1]:7878", "localhost:x", "", "::1", "0.0.0.0:7878", "user@localhost"]
-        {
+        for bad in [
+            "evil.example",
+            "evil.example:7878",
+            "10.0.0.1",
+            "localhost.evil.example",
+            "127.0.0.1.nip.io",
+            "[::1]x",
+            "[fe80::1]:7878",
+            "localhost:x",
+            "",
+            "::1",
+            "0.0.0.0:7878",
+            "user@localhost",
+        ] {
             assert!(!check(bad, None), "{bad}");
         }
     }

@@ -41,7 +41,9 @@ impl fmt::Display for Listen {
 
 /// Text that is no place to listen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("listen {given:?} is not allowed: an address with a port such as 127.0.0.1:7878, or unix:/absolute/path of at most 100 bytes")]
+#[error(
+    "listen {given:?} is not allowed: an address with a port such as 127.0.0.1:7878, or unix:/absolute/path of at most 100 bytes"
+)]
 pub struct ListenError {
     given: String,
 }

@@ -120,8 +120,7 @@ pub(crate) const FORBIDDEN_HOST: Sort =
     sort("urn:wayside:problem:forbidden-host", "The request was meant for another host", StatusCode::FORBIDDEN);
 pub(crate) const UNAUTHORIZED: Sort =
     sort("urn:wayside:problem:unauthorized", "A token is needed", StatusCode::UNAUTHORIZED);
-pub(crate) const NO_ROUTE: Sort =
-    sort("urn:wayside:problem:no-such-path", "Nothing is here", StatusCode::NOT_FOUND);
+pub(crate) const NO_ROUTE: Sort = sort("urn:wayside:problem:no-such-path", "Nothing is here", StatusCode::NOT_FOUND);
 pub(crate) const NO_METHOD: Sort =
     sort("urn:wayside:problem:method", "This path does not take that method", StatusCode::METHOD_NOT_ALLOWED);
 pub(crate) const UNKNOWN_SERVICE: Sort =

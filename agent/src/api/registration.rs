@@ -114,9 +114,8 @@ impl<'a> RegistrationJson<'a> {
 }
 
 fn service(info: &mut Fields, registrar: Registrar<'_>, now: Timestamp) -> Result<Service, Problem> {
-    let name: ServiceName = info
-        .parsed("name")?
-        .ok_or_else(|| Problem::missing(&info.at("name"), "a service name such as charging"))?;
+    let name: ServiceName =
+        info.parsed("name")?.ok_or_else(|| Problem::missing(&info.at("name"), "a service name such as charging"))?;
     let mut service = Service::new(own_id(info, &name, registrar)?, name, registrar.kind);
     service.agent = Some(registrar.agent.clone());
     service.trust = Trust::Own;

@@ -80,7 +80,8 @@ fn admit(api: &Api, hosts: &Hosts, request: &Request) -> Result<(), Problem> {
         return Err(Problem::new(&URI_LONG, detail).limit(limit.to_string()));
     }
     let Some(token) = &api.options.token else { return Ok(()) };
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let given =
+        request.headers().get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     if given.is_some_and(|given| same(given, token.as_bytes())) {
         return Ok(());
     }

@@ -22,11 +22,7 @@ use crate::api::{Api, json};
 ///
 /// A reader that falls too far behind hears `reset` and the whole picture again. A comment every 15 s tells both sides
 /// that the other is still there.
-pub(super) async fn open(
-    State(api): State<Api>,
-    seat: Option<Extension<Seat>>,
-    uri: Uri,
-) -> Result<Response, Problem> {
+pub(super) async fn open(State(api): State<Api>, seat: Option<Extension<Seat>>, uri: Uri) -> Result<Response, Problem> {
     let filter = filter(&api, &uri).await?;
     let watching = api.handle.watch(filter).await?;
     if let Some(Extension(seat)) = seat {
@@ -46,10 +42,16 @@ pub(super) async fn open(
 async fn filter(api: &Api, uri: &Uri) -> Result<Filter, Problem> {
     let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri)
         .map_err(|_| Problem::new(&MALFORMED, "the query is not percent-encoded UTF-8"))?;
-    let mut fields = Fields::new(pairs.0.into_iter().map(|(key, text)| {
-        let value = if key == "service" { Json::String(text) } else { typed(text) };
-        (key, value)
-    }).collect());
+    let mut fields = Fields::new(
+        pairs
+            .0
+            .into_iter()
+            .map(|(key, text)| {
+                let value = if key == "service" { Json::String(text) } else { typed(text) };
+                (key, value)
+            })
+            .collect(),
+    );
     let name = match fields.text("service")?.as_deref() {
         None | Some("*") => None,
         Some(given) => Some(given.parse().map_err(|_| Problem::field("service", &given.into(), NAME))?),

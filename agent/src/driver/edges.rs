@@ -112,7 +112,7 @@ impl Inbox {
     }
 
     /// Where the edges count.
-    pub fn tally(&self) -> &Tally {
+    pub fn tally(&self) -> &Arc<Tally> {
         &self.tally
     }
 }
@@ -139,13 +139,16 @@ pub enum ResponderOrder {
     Retract(ServiceId),
 }
 
+/// A datagram to multicast on a link.
+pub type Datagram = (LinkId, Vec<u8>);
+
 /// Where the agent's orders go. An edge that is not there is `None`; orders for it are dropped in silence.
 ///
 /// No order ever waits: on a full queue it is dropped and counted, so the loop cannot lock up with an edge.
 #[derive(Debug, Default)]
 pub struct Edges {
     /// Multicast datagrams.
-    pub link: Option<mpsc::Sender<(LinkId, Vec<u8>)>>,
+    pub link: Option<mpsc::Sender<Datagram>>,
     /// Publications and subscriptions. If one that must not be lost is dropped, the agent is told that the broker has
     /// no session once the queue is empty again, and says everything anew.
     pub broker: Option<mpsc::Sender<BrokerOrder>>,

@@ -88,6 +88,14 @@ impl Handle {
         .await
     }
 
+    /// Replaces the services the configuration speaks of.
+    ///
+    /// # Errors
+    /// [`Busy`] if the agent is stopping.
+    pub async fn configure(&self, services: Vec<Registration>) -> Result<(), Busy> {
+        self.commands.send(Command::Configure(services)).await.map_err(|_| Busy::Stopping)
+    }
+
     /// Has the agent say goodbye everywhere and its loop end. Waits for a place in the queue, not for the end.
     pub async fn leave(&self) {
         // A closed queue means it has left already.
@@ -95,7 +103,7 @@ impl Handle {
     }
 
     /// What the edges have counted.
-    pub fn tally(&self) -> &Tally {
+    pub fn tally(&self) -> &Arc<Tally> {
         &self.tally
     }
 
@@ -194,6 +202,7 @@ pub(super) enum Command {
     Withdraw(ServiceId, RegisterReply),
     Watch(Filter, WatchReply),
     Read(Look),
+    Configure(Vec<Registration>),
     Leave,
 }
 
@@ -206,6 +215,7 @@ impl fmt::Debug for Command {
             Self::Withdraw(..) => "Withdraw",
             Self::Watch(..) => "Watch",
             Self::Read(_) => "Read",
+            Self::Configure(_) => "Configure",
             Self::Leave => "Leave",
         })
     }

@@ -60,6 +60,7 @@ impl Routes {
         match command {
             Command::Read(look) => look(agent, now),
             Command::Watch(filter, reply) => self.watch(filter, reply, agent, now),
+            Command::Configure(services) => agent.handle(Input::Configured(services), now),
             Command::Leave => {
                 agent.handle(Input::Leave, now);
                 return ControlFlow::Break(());
@@ -133,7 +134,7 @@ impl Routes {
 
     fn watch(&mut self, filter: Filter, reply: WatchReply, agent: &mut Agent, now: Timestamp) {
         self.sweep(agent, now);
-        let (sender, events) = mpsc::channel(agent.entries().count() + CHANGES);
+        let (sender, events) = mpsc::channel(agent.status(now).services + CHANGES);
         let ticket = self.ticket();
         self.watchers.insert(ticket, sender);
         self.opening.push((ticket, reply, events));
