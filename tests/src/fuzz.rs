@@ -93,8 +93,11 @@ pub fn cell(bytes: &[u8]) {
     }
 }
 
+/// Takes whatever bytes there are, and must come back.
+pub type Target = fn(&[u8]);
+
 /// Every function here by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 5] =
+pub const TARGETS: [(&str, Target); 5] =
     [("beacon", beacon), ("announcement", announcement), ("presence", presence), ("topic", topic), ("cell", cell)];
 
 /// 2026-11-22, as the wall clock of the one who reads.
