@@ -3,6 +3,7 @@
 pub mod broker;
 pub mod interfaces;
 pub mod link;
+pub mod probe;
 pub mod responder;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -132,12 +132,14 @@ pub struct Ecef {
 
 impl Ecef {
     /// The square of the straight line to `other`, in square metres.
+    #[inline]
     pub fn distance_2(&self, other: &Self) -> f64 {
         let (dx, dy, dz) = (self.x - other.x, self.y - other.y, self.z - other.z);
         dx * dx + dy * dy + dz * dz
     }
 
     /// The straight line to `other` bent back onto a sphere: chord to arc, so that it also holds at 50 km.
+    #[inline]
     pub fn distance(&self, other: &Self) -> Distance {
         let chord = libm::sqrt(self.distance_2(other));
         let half = (chord / (2.0 * MEAN_RADIUS)).min(1.0);
@@ -246,7 +248,10 @@ impl Motion {
     /// # Errors
     /// [`OutOfRange`] for a speed outside [0, 163.82] m/s or a heading outside [0, 360).
     pub fn new(speed: f32, heading: f32) -> Result<Self, OutOfRange> {
-        within("speed", f64::from(speed), 0.0, 163.82)?;
+        // Compared as f32: as f64, the highest speed there is would be 7 micrometres a second too fast.
+        if !(0.0..=163.82).contains(&speed) {
+            return Err(OutOfRange { field: "speed", value: speed.into(), low: 0.0, high: 163.82 });
+        }
         within("heading", f64::from(heading), 0.0, 360.0)?;
         Ok(Self { speed, heading: if heading >= 360.0 { 0.0 } else { heading } })
     }
@@ -384,6 +389,14 @@ mod tests {
         assert!(Distance::new(-1.0).is_err());
         let error = Position::new(91.0, 0.0).unwrap_err();
         assert_eq!(std::format!("{error}"), "latitude 91 is outside -90 to 90");
+    }
+
+    #[test]
+    fn the_highest_speed_is_one() {
+        assert!(Motion::new(163.82, 360.0).is_ok_and(|motion| motion.heading == 0.0));
+        for (speed, heading) in [(163.83, 0.0), (f32::NAN, 0.0), (-0.1, 0.0), (1.0, f32::NAN), (1.0, 360.1)] {
+            assert!(Motion::new(speed, heading).is_err());
+        }
     }
 
     #[test]

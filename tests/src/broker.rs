@@ -1,0 +1,187 @@
+//! A mosquitto of the test's own.
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::daemon::{Daemon, output};
+use crate::place::Scratch;
+use crate::wait::eventually;
+
+/// A mosquitto on a free loopback port. It keeps retained messages over a proper stop, and loses what came after the
+/// last save when it is killed, as Debian's does.
+#[derive(Debug)]
+pub struct Broker {
+    /// The process.
+    pub daemon: Daemon,
+    port: u16,
+    dir: Scratch,
+}
+
+impl Broker {
+    /// Starts one and waits until it accepts connections.
+    ///
+    /// # Panics
+    /// If it does not.
+    #[track_caller]
+    pub fn start() -> Self {
+        let dir = Scratch::new();
+        let port = free_port();
+        Self::start_with(dir, port, "allow_anonymous true\n")
+    }
+
+    /// Starts one that speaks TLS only, wants a client certificate, and a password besides.
+    ///
+    /// # Panics
+    /// If openssl or mosquitto_passwd fails, or the broker does not start.
+    #[track_caller]
+    pub fn start_secure() -> Self {
+        let dir = Scratch::new();
+        let port = free_port();
+        let root = dir.path().display();
+        certificates(&dir);
+        output(Command::new("mosquitto_passwd").args(["-c", "-b"]).arg(dir.file("passwords")).args([USER, PASSWORD]));
+        dir.write("password", PASSWORD);
+        let settings = format!(
+            "allow_anonymous false\npassword_file {root}/passwords\ncafile {root}/ca.pem\ncertfile {root}/broker.pem\n\
+             keyfile {root}/broker.key\nrequire_certificate true\n"
+        );
+        Self::start_with(dir, port, &settings)
+    }
+
+    #[track_caller]
+    fn start_with(dir: Scratch, port: u16, settings: &str) -> Self {
+        // Root drops to another user otherwise, who may not write here.
+        let config = format!(
+            "listener {port} 127.0.0.1\n{settings}user root\npersistence true\npersistence_location {}/\n\
+             log_type all\nconnection_messages true\n",
+            dir.path().display()
+        );
+        dir.write("mosquitto.conf", &config);
+        let daemon = spawn(dir.path());
+        let broker = Self { daemon, port, dir };
+        broker.await_open();
+        broker
+    }
+
+    /// The agent's `[mqtt]` for a secure one.
+    pub fn mqtt_section(&self) -> String {
+        let root = self.dir.path().display();
+        format!(
+            "[mqtt]\nurl = \"mqtts://localhost:{}\"\nusername = \"{USER}\"\npassword_file = \"{root}/password\"\n\
+             ca_file = \"{root}/ca.pem\"\ncert_file = \"{root}/client.pem\"\nkey_file = \"{root}/client.key\"\n",
+            self.port
+        )
+    }
+
+    /// Starts it again on the same port and files, after it ended.
+    ///
+    /// # Panics
+    /// As [`Broker::start`].
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.daemon.kill();
+        self.daemon = spawn(self.dir.path());
+        self.await_open();
+    }
+
+    /// Forgets everything it kept. Only while it is down.
+    pub fn forget(&self) {
+        let _ = std::fs::remove_file(self.dir.file("mosquitto.db"));
+    }
+
+    /// For `[mqtt] url`.
+    pub fn url(&self) -> String {
+        format!("mqtt://127.0.0.1:{}", self.port)
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `mosquitto_pub` with `args`.
+    ///
+    /// # Panics
+    /// If it fails.
+    #[track_caller]
+    pub fn publish(&self, args: &[&str]) {
+        output(self.client("mosquitto_pub").args(args));
+    }
+
+    /// A retained message, QoS 1.
+    ///
+    /// # Panics
+    /// If it cannot be published.
+    #[track_caller]
+    pub fn retain(&self, topic: &str, payload: &str) {
+        self.publish(&["-V", "5", "-r", "-q", "1", "-t", topic, "-m", payload]);
+    }
+
+    /// Retained messages under `filter`, as lines of topic and payload. Waits one second for them.
+    pub fn retained(&self, filter: &str) -> Vec<String> {
+        let mut command = self.client("mosquitto_sub");
+        command.args(["-V", "5", "--retained-only", "-W", "1", "-t", filter, "-F", "%t %p"]);
+        let output = crate::daemon::run(&mut command);
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    }
+
+    /// `mosquitto_sub` on `filter`, writing `topic payload` lines to its log.
+    ///
+    /// # Panics
+    /// If it is not subscribed within ten seconds.
+    #[track_caller]
+    pub fn listen(&self, filter: &str, dir: &Path) -> Daemon {
+        let mut command = self.client("mosquitto_sub");
+        command.args(["-V", "5", "-d", "-t", filter, "-F", "%t %p"]);
+        let mut daemon = Daemon::start("mosquitto_sub", command, dir);
+        daemon.says("Subscribed", Duration::from_secs(10));
+        daemon
+    }
+
+    fn client(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        command
+    }
+
+    #[track_caller]
+    fn await_open(&self) {
+        let open = || TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).ok();
+        eventually(Duration::from_secs(10), "mosquitto accepts connections", open);
+    }
+}
+
+fn spawn(dir: &Path) -> Daemon {
+    let mut command = Command::new("mosquitto");
+    command.arg("-c").arg(dir.join("mosquitto.conf"));
+    Daemon::start("mosquitto", command, dir)
+}
+
+/// An authority, and a certificate it signed for the broker at `localhost` and one for a client.
+fn certificates(dir: &Scratch) {
+    let openssl = |args: &str| {
+        output(Command::new("openssl").current_dir(dir.path()).args(args.split(' ')));
+    };
+    let ec = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    openssl(&format!("req -x509 {ec} -keyout ca.key -out ca.pem -days 2 -subj /CN=test-authority"));
+    for (name, host) in [("broker", "localhost"), ("client", "agent")] {
+        dir.write("extensions", &format!("subjectAltName=DNS:{host}\nbasicConstraints=CA:FALSE\n"));
+        openssl(&format!("req {ec} -keyout {name}.key -out {name}.csr -subj /CN={host}"));
+        let sign = "-CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extensions";
+        openssl(&format!("x509 -req -in {name}.csr {sign} -out {name}.pem"));
+    }
+}
+
+const USER: &str = "agent";
+const PASSWORD: &str = "correct horse";
+
+/// A TCP port of 127.0.0.1 that nobody has at this moment.
+///
+/// # Panics
+/// If there is none.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    listener.unwrap_or_else(|error| panic!("no free port on 127.0.0.1: {error}")).port()
+}
