@@ -90,7 +90,12 @@ impl Fleet {
         self.silent.lock().unwrap_or_else(PoisonError::into_inner).insert(vehicle);
     }
 
-    async fn send(self, client: AsyncClient, name: wayside_protocols::service::ServiceName, sent: watch::Sender<usize>) {
+    async fn send(
+        self,
+        client: AsyncClient,
+        name: wayside_protocols::service::ServiceName,
+        sent: watch::Sender<usize>,
+    ) {
         for vehicle in (0..self.trace.vehicles()).filter(|vehicle| Self::offers(*vehicle)) {
             let (topic, announcement) = announcement(vehicle, &name);
             let options = PublishOptions::new(QoS::AtLeastOnce).retain(true);

@@ -16,11 +16,12 @@ fn vectors(text: &str) -> Vec<(Vec<u8>, char, &str)> {
     let lines: Vec<&str> = lines(text).collect();
     let (pairs, rest) = lines.as_chunks::<2>();
     assert!(rest.is_empty());
-    pairs.iter().map(|[hex, said]| (bytes(hex), said.chars().next().unwrap(), &said[2..])).collect()
+    pairs.iter().map(|[hex, said]| (bytes(hex), char::from(said.as_bytes()[0]), &said[2..])).collect()
 }
 
 fn bytes(hex: &str) -> Vec<u8> {
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap_or_else(|error| panic!("{hex}: {error}"));
+    (0..hex.len()).step_by(2).map(byte).collect()
 }
 
 fn or_dash<T>(value: Option<T>, text: impl Fn(T) -> String) -> String {

@@ -240,6 +240,7 @@ struct TierJson<'a> {
     asked: &'a str,
     fitting: usize,
     left_out: Vec<LeftOutJson>,
+    nearest_m: Option<f64>,
     text: String,
 }
 
@@ -259,6 +260,7 @@ impl<'a> From<&'a TierReport> for TierJson<'a> {
             left_out: (report.left_out.iter())
                 .map(|(reason, count)| LeftOutJson { reason: reason.as_str(), count: *count })
                 .collect(),
+            nearest_m: report.nearest.map(|nearest| rounded(nearest.as_metres(), 100.0)),
             text: sentence(report),
         }
     }
@@ -278,6 +280,9 @@ fn sentence(report: &TierReport) -> String {
     for (n, (reason, count)) in report.left_out.iter().enumerate() {
         // Writing to a String cannot fail.
         let _ = write!(text, "{} {count} {}", if n == 0 { ";" } else { "," }, reason.as_str());
+    }
+    if let Some(nearest) = report.nearest {
+        let _ = write!(text, "; the nearest is {nearest} away");
     }
     text
 }

@@ -230,10 +230,10 @@ impl<'de> Deserialize<'de> for Json {
 
 impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match deserializer.deserialize_map(AnyValue)? {
-            Json::Object(object) => Ok(object),
-            _ => Err(D::Error::custom("not an object")),
-        }
+        let Json::Object(object) = deserializer.deserialize_map(AnyValue)? else {
+            return Err(D::Error::custom("not an object"));
+        };
+        Ok(object)
     }
 }
 

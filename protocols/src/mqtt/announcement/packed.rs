@@ -11,7 +11,9 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
-use super::{Announcement, AnnouncementError, Decoded, MAX_LATENCY, MAX_TTL, Place, VERSION, circle, outline};
+use super::{
+    Announcement, AnnouncementError, Decoded, MAX_LATENCY, MAX_TIME, MAX_TTL, Place, VERSION, circle, outline,
+};
 use crate::mqtt::json::MAX_ACCURACY;
 use crate::place::{Area, Motion, Position, within};
 use crate::service::{Endpoint, Health, Host, Kind, Value};
@@ -126,7 +128,7 @@ impl<'a> Wire<'a> {
     fn read(self) -> Result<Announcement, AnnouncementError> {
         let kind = *Kind::ALL
             .get(usize::from(self.kind))
-            .ok_or(AnnouncementError::Unknown { field: "kind", given: self.kind.into() })?;
+            .ok_or_else(|| AnnouncementError::Unknown { field: "kind", given: self.kind.into() })?;
         let health = match self.flags >> 1 {
             0 => Health::Unknown,
             1 => Health::Passing,
@@ -191,6 +193,7 @@ impl WirePlace {
     fn read(&self) -> Result<Place, AnnouncementError> {
         let accuracy = self.accuracy.map(|centimetres| f64::from(centimetres) / 1e2);
         within("accuracy_m", accuracy.unwrap_or_default(), 0.0, MAX_ACCURACY)?;
+        within("time_ms", self.time.unwrap_or_default() as f64, 0.0, MAX_TIME as f64)?;
         let motion = self.motion.map(|(speed, heading)| Motion::new(f32::from(speed) / 1e2, f32::from(heading) / 1e1));
         Ok(Place {
             position: self.at.read()?,

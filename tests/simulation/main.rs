@@ -1,0 +1,6 @@
+//! What only many agents show.
+//!
+//! Every run prints its seed. A seed that fails becomes a named test.
+
+mod broker;
+mod town;
