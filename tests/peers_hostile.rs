@@ -28,6 +28,33 @@ fn answers_from_a_wrong_port_from_off_the_link_and_unasked_are_refused_and_count
 }
 
 #[test]
+fn a_record_cut_short_does_not_take_its_neighbours_in_the_packet_with_it() {
+    let mut net = Net::new();
+    let (left, right) = (net.host(Family::V4), net.host(Family::V4));
+    let scratch = Scratch::new();
+    let agent = agent(&left);
+
+    flood(&right, scratch.path(), &["spoilt"]).says("done", SOON);
+
+    assert_eq!(agent.finds("http", "beside", SOON)["address"], right.v4().to_string());
+    assert_eq!(agent.instance("http", "broken"), None);
+}
+
+#[test]
+fn a_txt_of_nearly_nine_thousand_bytes_is_not_kept_and_the_next_instance_is() {
+    let mut net = Net::new();
+    let (left, right) = (net.host(Family::V4), net.host(Family::V4));
+    let scratch = Scratch::new();
+    let agent = agent(&left);
+
+    flood(&right, scratch.path(), &["fat", "8700"]).says("done", SOON);
+
+    agent.finds("http", "slim", SOON);
+    let kept = agent.instance("http", "fat").map_or(0, |row| row["metadata"].to_string().len());
+    assert!(kept < 6_000, "limits.service_bytes is 4096, and {kept} are shown");
+}
+
+#[test]
 fn records_that_no_pointer_leads_to_cost_little_and_show_nothing() {
     let mut net = Net::new();
     let (left, right) = (net.host(Family::V4), net.host(Family::V4));

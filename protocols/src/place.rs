@@ -246,7 +246,10 @@ impl Motion {
     /// # Errors
     /// [`OutOfRange`] for a speed outside [0, 163.82] m/s or a heading outside [0, 360).
     pub fn new(speed: f32, heading: f32) -> Result<Self, OutOfRange> {
-        within("speed", f64::from(speed), 0.0, 163.82)?;
+        // Compared as f32: as f64, the highest speed there is would be 7 micrometres a second too fast.
+        if !(0.0..=163.82).contains(&speed) {
+            return Err(OutOfRange { field: "speed", value: speed.into(), low: 0.0, high: 163.82 });
+        }
         within("heading", f64::from(heading), 0.0, 360.0)?;
         Ok(Self { speed, heading: if heading >= 360.0 { 0.0 } else { heading } })
     }
@@ -384,6 +387,14 @@ mod tests {
         assert!(Distance::new(-1.0).is_err());
         let error = Position::new(91.0, 0.0).unwrap_err();
         assert_eq!(std::format!("{error}"), "latitude 91 is outside -90 to 90");
+    }
+
+    #[test]
+    fn the_highest_speed_is_one() {
+        assert!(Motion::new(163.82, 360.0).is_ok_and(|motion| motion.heading == 0.0));
+        for (speed, heading) in [(163.83, 0.0), (f32::NAN, 0.0), (-0.1, 0.0), (1.0, f32::NAN), (1.0, 360.1)] {
+            assert!(Motion::new(speed, heading).is_err());
+        }
     }
 
     #[test]

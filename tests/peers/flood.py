@@ -6,6 +6,8 @@ flood.py forged ADDRESS         three answers a browser must refuse, and one it 
                                 `unicast` from port 5353 to ADDRESS alone, unasked
                                 `honest` multicast from port 5353
 flood.py orphans COUNT          SRV and TXT records that no PTR leads to
+flood.py spoilt                 one packet: an SRV record cut short, among the records of an instance `beside`
+flood.py fat BYTES              an instance `fat` whose TXT has that many, and an instance `slim` after it
 flood.py storm RATE SECONDS     new instances, RATE packets a second, each with PTR, SRV, TXT and A
 """
 
@@ -75,6 +77,39 @@ def orphans(count):
         time.sleep(0.0005)
 
 
+def spoilt():
+    mine = own_address()
+    full, host = "beside._http._tcp.local", "beside-host.local"
+    out = sender(5353)
+    out.sendto(
+        message(
+            record("_http._tcp.local", PTR, SHARED, 120, name(full)),
+            record("broken._http._tcp.local", SRV, UNIQUE, 120, b"\x00"),
+            record(full, SRV, UNIQUE, 120, struct.pack("!HHH", 0, 0, 80) + name(host)),
+            record(full, TXT, UNIQUE, 120, b"\xffcut"),
+            record(full, TXT, UNIQUE, 120, b"\x03a=1"),
+            record(host, A, UNIQUE, 120, socket.inet_aton(mine)),
+        ),
+        GROUP,
+    )
+
+
+def fat(size):
+    mine, full, host = own_address(), "fat._http._tcp.local", "fat-host.local"
+    pairs = b"".join(b"\xff" + f"k{number:03}=".encode().ljust(255, b"x") for number in range(int(size) // 256))
+    out = sender(5353)
+    out.sendto(
+        message(
+            record("_http._tcp.local", PTR, SHARED, 120, name(full)),
+            record(full, SRV, UNIQUE, 120, struct.pack("!HHH", 0, 0, 80) + name(host)),
+            record(full, TXT, UNIQUE, 120, pairs),
+            record(host, A, UNIQUE, 120, socket.inet_aton(mine)),
+        ),
+        GROUP,
+    )
+    out.sendto(instance("slim", mine), GROUP)
+
+
 def storm(rate, seconds):
     out, mine = sender(5353), own_address()
     rate, total, start = int(rate), int(rate) * int(seconds), time.monotonic()
@@ -84,5 +119,5 @@ def storm(rate, seconds):
             time.sleep(max(0.0, start + number / rate - time.monotonic()))
 
 
-{"forged": forged, "orphans": orphans, "storm": storm}[sys.argv[1]](*sys.argv[2:])
+{"forged": forged, "orphans": orphans, "spoilt": spoilt, "fat": fat, "storm": storm}[sys.argv[1]](*sys.argv[2:])
 print("done")

@@ -3,4 +3,5 @@
 //! Every run prints its seed. A seed that fails becomes a named test.
 
 mod broker;
+mod link;
 mod town;

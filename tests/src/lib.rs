@@ -6,6 +6,7 @@
 
 pub mod broker;
 pub mod daemon;
+pub mod fuzz;
 pub mod http;
 pub mod mdns;
 pub mod net;

@@ -1,7 +1,7 @@
 //! Hosts on links: one network namespace each, joined by bridges in a namespace of their own, so that nothing of it is
 //! seen from the machine the tests run on.
 //!
-//! Needs `ip` and the right to make namespaces: root, or `unshare -Urnm` with a tmpfs on `/run` (`tests/run` sees to it).
+//! Needs `ip`, and root, who may make namespaces (`tests/run` sees to it).
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;

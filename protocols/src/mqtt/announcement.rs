@@ -227,6 +227,12 @@ pub enum AnnouncementError {
     /// A number in it is out of range.
     #[error("announcement {0}")]
     Range(#[from] OutOfRange),
+    /// A resource is infinite, or no number at all.
+    #[error("announcement resource {given} is not a finite number")]
+    Infinite {
+        /// What it is.
+        given: f64,
+    },
     /// A name in it is none.
     #[error("announcement {0}")]
     Name(#[from] NameError),
@@ -284,26 +290,12 @@ const VERSION: u8 = 1;
 const MAX_BYTES: usize = 65_536;
 /// The longest lease, seconds.
 const MAX_TTL: u64 = 86_400;
+/// The latest time of a fix, milliseconds since 1970: beyond, JSON numbers have gaps.
+const MAX_TIME: u64 = 1 << 53;
 /// The longest latency.
 const MAX_LATENCY: Duration = Duration::from_secs(3_600);
 /// The farthest two corners of an area may lie apart, metres.
 const MAX_ACROSS: f64 = 100_000.0;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shell_script_announces_in_one_line() {
-        let topic = Topic::parse("wayside/1/a/-/-/charging/shell/cp1").unwrap();
-        let payload = br#"{"name":"charging","address":"10.0.0.5","port":8080,"lat":48.8566,"lon":2.3522,"ttl_s":60}"#;
-        let decoded = Announcement::decode(payload).unwrap();
-        assert_eq!(decoded.unknown, 0);
-        let (service, ttl) = decoded.announcement.into_service(&topic, UnixMillis(0), Timestamp::START).unwrap();
-        assert_eq!(service.id.as_str(), "cp1@shell");
-        assert_eq!(service.kind, Kind::Device);
-        assert_eq!(service.endpoint.unwrap().to_string(), "10.0.0.5:8080");
-        assert_eq!(service.fix.unwrap().position, Position::new(48.8566, 2.3522).unwrap());
-        assert_eq!(ttl, Duration::from_secs(60));
-    }
-}
+mod tests;

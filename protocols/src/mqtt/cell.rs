@@ -274,3 +274,139 @@ const DEEP: u32 = 26;
 const FIRST_LEVEL: u8 = 10;
 /// The smallest radius of curvature of WGS84 (the meridian's, at the equator), metres, rounded down.
 const TIGHTEST_RADIUS: f64 = 6_335_439.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use geo::{Destination, Geodesic, Point};
+    use proptest::prelude::*;
+
+    fn at(latitude: f64, longitude: f64) -> Position {
+        Position::new(latitude, longitude).unwrap()
+    }
+
+    fn beside(centre: &Position, bearing: f64, metres: f64) -> Position {
+        let there = Geodesic.destination(Point::new(centre.longitude(), centre.latitude()), bearing, metres);
+        at(there.y(), turned(there.x()))
+    }
+
+    proptest! {
+        #[test]
+        fn a_parents_key_is_a_prefix_and_its_own_cell(lat in -85.05f64..85.05, lon in -180.0f64..180.0) {
+            let position = at(lat, lon);
+            let cell = Cell::at(&position).unwrap();
+            prop_assert_eq!(Some(cell.parent::<14>()), Quadkey::<14>::at(&position));
+            prop_assert_eq!(Some(cell.block()), Block::at(&position));
+            prop_assert_eq!(Some(cell.parent::<1>()), Quadkey::<1>::at(&position));
+            prop_assert!(cell.to_string().starts_with(&cell.block().to_string()));
+        }
+
+        #[test]
+        fn a_cell_reads_as_it_is_written(lat in -85.05f64..85.05, lon in -180.0f64..180.0) {
+            let cell = Cell::at(&at(lat, lon)).unwrap();
+            prop_assert_eq!(cell.to_string().parse::<Cell>(), Ok(cell));
+        }
+
+        #[test]
+        fn every_point_of_a_circle_lies_in_its_cover(
+            lat in -85.2f64..85.2, lon in -180.0f64..180.0, radius in 0.0f64..3_000.0,
+            bearing in 0.0f64..360.0, part in 0.0f64..1.0,
+        ) {
+            let centre = at(lat, lon);
+            let point = beside(&centre, bearing, radius * part);
+            if let Some(cells) = Cell::cover(&centre, Distance::new(radius).unwrap()) {
+                prop_assert!(Cell::at(&point).is_none_or(|cell| cells.contains(&cell)));
+            }
+        }
+
+        #[test]
+        fn every_point_of_a_wide_circle_lies_in_its_blocks(
+            lat in -89.0f64..89.0, lon in -180.0f64..180.0, radius in 0.0f64..200_000.0,
+            bearing in 0.0f64..360.0, part in 0.0f64..1.0,
+        ) {
+            let centre = at(lat, lon);
+            let point = beside(&centre, bearing, radius * part);
+            if let Some(blocks) = Cell::cover10(&centre, Distance::new(radius).unwrap()) {
+                prop_assert!(Block::at(&point).is_none_or(|block| blocks.contains(&block)));
+            }
+        }
+
+        #[test]
+        fn nine_cells_are_enough_for_500_m_below_65_9_degrees(lat in -65.9f64..65.9, lon in -180.0f64..180.0) {
+            let cells = Cell::cover(&at(lat, lon), Distance::metres(500)).unwrap();
+            prop_assert!((1..=9).contains(&cells.len()), "{}", cells.len());
+        }
+
+        #[test]
+        fn whoever_is_my_neighbour_has_me_for_one(lat in -85.05f64..85.05, lon in -180.0f64..180.0) {
+            let cell = Cell::at(&at(lat, lon)).unwrap();
+            for next in cell.neighbours() {
+                prop_assert!(next != cell && next.neighbours().contains(&cell));
+            }
+        }
+
+        #[test]
+        fn a_cell_admits_what_stands_up_to_50_m_outside(
+            lat in -84.0f64..84.0, lon in -180.0f64..180.0, bearing in 0.0f64..360.0, metres in 0.0f64..3_000.0,
+        ) {
+            let centre = at(lat, lon);
+            let cell = Cell::at(&centre).unwrap();
+            let there = beside(&centre, bearing, metres);
+            prop_assert!(metres > 50.0 || cell.admits(&there));
+            let (x, y) = cell.tile();
+            let corners = [(x, y), (x + 1, y), (x, y + 1), (x + 1, y + 1)]
+                .map(|(x, y)| at(latitude(y, Cell::SIDE), longitude(x, Cell::SIDE)));
+            let nearest = corners.iter().map(|corner| corner.distance(&there).as_metres()).fold(f64::MAX, f64::min);
+            // Within 50 m of a point of the border, a corner is at most half a side farther.
+            prop_assert!(nearest < 50.0 + 1_230.0 / 2.0 || cell.contains(&there) || !cell.admits(&there));
+        }
+    }
+
+    #[test]
+    fn paris_has_the_key_that_others_compute() {
+        let cell = Cell::at(&at(48.8566, 2.3522)).unwrap();
+        assert_eq!(cell.to_string(), "1202200110/12112");
+        assert_eq!(cell.block().to_string(), "1202200110");
+    }
+
+    #[test]
+    fn the_antimeridian_has_two_sides_and_one_meridian() {
+        let (east, west) = (Cell::at(&at(10.0, 179.9999)).unwrap(), Cell::at(&at(10.0, -179.9999)).unwrap());
+        assert!(east != west && east.neighbours().contains(&west) && west.neighbours().contains(&east));
+        assert_eq!(Cell::at(&at(10.0, 180.0)), Cell::at(&at(10.0, -180.0)));
+        let cells = Cell::cover(&at(10.0, 180.0), Distance::metres(100)).unwrap();
+        assert!(cells.contains(&east) && cells.contains(&west));
+        assert!(east.admits(&at(10.0, -179.9999)) && !east.admits(&at(10.0, -179.99)));
+    }
+
+    #[test]
+    fn the_map_ends_at_85_degrees() {
+        assert!(Cell::at(&at(LATITUDE_LIMIT, 0.0)).is_some());
+        assert!(Cell::at(&at(-LATITUDE_LIMIT, 0.0)).is_some());
+        assert_eq!(Cell::at(&at(85.06, 0.0)), None);
+        assert_eq!(Cell::cover(&at(89.0, 0.0), Distance::metres(500)), Some(Vec::new()));
+        let northernmost = Cell::at(&at(85.0511, 20.0)).unwrap();
+        assert_eq!(northernmost.neighbours().len(), 5);
+        assert!(Cell::cover(&at(85.052, 20.0), Distance::metres(500)).unwrap().len() > 5);
+    }
+
+    #[test]
+    fn a_cover_of_too_many_cells_is_none_at_once() {
+        let paris = at(48.8566, 2.3522);
+        assert_eq!(Cell::cover(&paris, Distance::metres(50_000)), None);
+        assert!(Cell::cover10(&paris, Distance::metres(50_000)).is_some_and(|blocks| blocks.len() < 40));
+        assert_eq!(Cell::cover10(&paris, Distance::FARTHEST), None);
+    }
+
+    #[test]
+    fn what_is_no_cell_is_refused() {
+        for bad in
+            ["", "-/-", "1202200110", "1202200110/1231", "1202200110/12314", "120220011/012310", "é202200110/1231"]
+        {
+            assert!(bad.parse::<Cell>().is_err(), "{bad}");
+        }
+        let error = "1202200110/12314".parse::<Cell>().unwrap_err().to_string();
+        assert_eq!(error, "cell \"120220011012314\" is not 15 digits from 0 to 3, split after the tenth");
+    }
+}

@@ -59,7 +59,9 @@ impl fmt::Display for Json {
         match self {
             Self::Null => f.write_str("null"),
             Self::Flag(flag) => flag.fmt(f),
-            Self::Number(number) => number.fmt(f),
+            // Plainly where that is short, else with an exponent.
+            Self::Number(number) if *number == 0.0 || (1e-5..1e15).contains(&number.abs()) => number.fmt(f),
+            Self::Number(number) => write!(f, "{number:e}"),
             Self::Text(text) => write!(f, "{:?}", text.chars().take(80).collect::<String>()),
             Self::List(_) => f.write_str("[..]"),
             Self::Object(_) => f.write_str("{..}"),
@@ -228,10 +230,10 @@ impl<'de> Deserialize<'de> for Json {
 
 impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match deserializer.deserialize_map(AnyValue)? {
-            Json::Object(object) => Ok(object),
-            _ => Err(D::Error::custom("not an object")),
-        }
+        let Json::Object(object) = deserializer.deserialize_map(AnyValue)? else {
+            return Err(D::Error::custom("not an object"));
+        };
+        Ok(object)
     }
 }
 

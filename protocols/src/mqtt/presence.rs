@@ -141,3 +141,62 @@ pub enum PresenceError {
 
 /// The longest presence, bytes.
 const MAX_BYTES: usize = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_presence_reads_as_it_is_written() {
+        let presence = Presence {
+            state: State::Online,
+            epoch: u32::MAX,
+            version: Some("0.1.0".to_string()),
+            position: Some((Position::new(48.8566, 2.3522).unwrap(), Some(3.0))),
+            kind: Some(Kind::Gateway),
+        };
+        assert_eq!(Presence::decode(&presence.encode()).unwrap(), presence);
+        assert_eq!(Presence::will(7).encode(), br#"{"epoch":7,"state":"lost"}"#);
+    }
+
+    #[test]
+    fn a_will_of_an_earlier_life_is_not_believed() {
+        assert!(!Presence::will(6).supersedes(Some(7)));
+        assert!(Presence::will(7).supersedes(Some(7)));
+        assert!(Presence::will(1).supersedes(None));
+    }
+
+    #[test]
+    fn an_agent_that_lost_its_epoch_is_born_all_the_same() {
+        let birth = Presence { state: State::Online, ..Presence::will(1) };
+        assert!(birth.supersedes(Some(7)));
+    }
+
+    #[test]
+    fn a_bad_presence_says_what_is_bad() {
+        let said = |text: &str| Presence::decode(text.as_bytes()).unwrap_err().to_string();
+        assert_eq!(said("[]"), "not a JSON object");
+        assert_eq!(said(r#"{"epoch":1}"#), "state is missing: online, lost or offline");
+        assert_eq!(said(r#"{"state":"gone","epoch":1}"#), "state \"gone\" is not allowed: online, lost or offline");
+        assert_eq!(
+            said(r#"{"state":"lost","epoch":-1}"#),
+            "epoch -1 is not allowed: a whole number from 0 to 4294967295"
+        );
+        assert_eq!(said(r#"{"state":"online","epoch":1,"position":{"lat":1}}"#), "lat is set without lon");
+        assert_eq!(
+            said(r#"{"state":"online","epoch":1,"position":{"lat":91,"lon":0}}"#),
+            "lat 91 is outside -90 to 90"
+        );
+    }
+
+    #[test]
+    fn a_member_twice_is_refused() {
+        assert!(Presence::decode(br#"{"state":"lost","epoch":1,"epoch":2}"#).is_err());
+    }
+
+    #[test]
+    fn depth_without_end_is_refused() {
+        let deep = [br#"{"x":"#.as_slice(), "[".repeat(900).as_bytes()].concat();
+        assert!(Presence::decode(&deep).is_err());
+    }
+}

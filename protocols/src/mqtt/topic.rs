@@ -220,3 +220,79 @@ fn cell(q10: &str, q5: &str) -> Result<Option<Cell>, CellError> {
 
 /// The version of everything under `wayside/`.
 const VERSION: &str = "1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mqtt::cell::Block;
+    use crate::place::{Distance, Position};
+    use alloc::string::ToString;
+
+    #[test]
+    fn a_topic_reads_as_it_is_written() {
+        for text in [
+            "wayside/1/a/-/-/charging/shell/cp1",
+            "wayside/1/a/1202200110/12112/modbus.inverter/gw-7/inv-1",
+            "wayside/1/b/1202200110/12112/car-17",
+            "wayside/1/b/-/-/car-17",
+            "wayside/1/p/gw-7",
+            "wayside/1/q/gw-7",
+            "wayside/1/e/gw-7",
+        ] {
+            assert_eq!(Topic::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_topic_of_ours_says_why() {
+        let said = |text: &str| Topic::parse(text).unwrap_err().to_string();
+        assert_eq!(said("home/1/p/gw"), "topic \"home/1/p/gw\" is none of wayside/1/a, b, p, q, e with their levels");
+        assert_eq!(said("wayside/2/p/gw"), "topic version \"2\" is not 1");
+        for bad in [
+            "",
+            "wayside",
+            "wayside/1",
+            "wayside/1/",
+            "wayside/1/p",
+            "wayside/1/p/",
+            "wayside/1/p/a/b",
+            "wayside/1/p/a b",
+            "wayside/1/p/+",
+            "wayside/1/x/a",
+            "wayside/1/a/-/-/Charging/shell/cp1",
+            "wayside/1/a/-/-/charging/shell",
+            "wayside/1/a/-/-/charging/shell/cp1/x",
+            "wayside/1/a/-/12310/charging/shell/cp1",
+            "wayside/1/b/1202200110/12314/car",
+            "wayside/1/b/-/-/car/x",
+        ] {
+            assert!(Topic::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn filters_name_what_they_listen_to() {
+        let block: Block = "1202200110".parse().unwrap();
+        let cell: Cell = "1202200110/12112".parse().unwrap();
+        let agent: AgentId = "gw-7".parse().unwrap();
+        assert_eq!(&*filter::announcements(Some(block)), "wayside/1/a/1202200110/+/+/+/+");
+        assert_eq!(&*filter::announcements(None), "wayside/1/a/-/-/+/+/+");
+        assert_eq!(&*filter::beacons(cell), "wayside/1/b/1202200110/12112/+");
+        assert_eq!(&*filter::unplaced_beacons(), "wayside/1/b/-/-/+");
+        assert_eq!(&*filter::own_announcements(&agent), "wayside/1/a/+/+/+/gw-7/+");
+        assert_eq!(&*filter::queries(&agent), "wayside/1/q/gw-7");
+    }
+
+    #[test]
+    fn the_wider_the_circle_the_coarser_the_filters() {
+        let paris = Position::new(48.8566, 2.3522).unwrap();
+        let street = filter::beacons_around(&paris, Distance::metres(500));
+        assert!(street.len() <= 10 && street.iter().any(|f| &**f == "wayside/1/b/1202200110/12112/+"));
+        let county = filter::beacons_around(&paris, Distance::metres(20_000));
+        assert!(county.iter().any(|f| &**f == "wayside/1/b/1202200110/+/+"));
+        assert_eq!(filter::beacons_around(&paris, Distance::FARTHEST), [filter::all_beacons()]);
+        let offers = filter::announcements_around(&paris, Distance::metres(500));
+        assert!(offers.contains(&filter::unplaced_announcements()) && offers.len() <= 5);
+        assert_eq!(filter::announcements_around(&paris, Distance::FARTHEST), [filter::all_announcements()]);
+    }
+}

@@ -30,13 +30,13 @@ impl Adverts {
             return 0;
         }
         let mut wanted = BTreeMap::new();
-        let mut types: Vec<String> = Vec::new();
+        let mut types: Vec<ServiceType> = Vec::new();
         let mut unseen = 0;
         for service in services {
-            match ServiceType::of(&service.name).filter(|_| wanted.len() < self.limit) {
+            match ServiceType::of(&service.name).ok().filter(|_| wanted.len() < self.limit) {
                 Some(service_type) => {
                     let advert = advert(&service, &service_type, own);
-                    types.push(service_type.to_string());
+                    types.push(service_type);
                     wanted.insert(service.id.clone(), advert);
                 }
                 None => unseen += 1,
@@ -44,7 +44,7 @@ impl Adverts {
         }
         types.sort();
         types.dedup();
-        let presence = presence(settings, own, &types);
+        let presence = presence(settings, own, types);
         wanted.insert(presence.id.clone(), presence);
         for (id, advert) in &wanted {
             if self.shown.get(id) != Some(advert) {
@@ -70,42 +70,23 @@ impl Adverts {
     }
 }
 
-fn presence(settings: &Settings, own: Option<Fix>, types: &[String]) -> Advert {
-    let mut txt: Vec<(Box<str>, Box<str>)> = vec![
-        ("v".into(), "1".into()),
-        ("id".into(), settings.id.as_str().into()),
-        ("kind".into(), settings.kind.as_str().into()),
-        ("epoch".into(), settings.epoch.to_string().into()),
-    ];
-    if let Some(fix) = own {
-        txt.push(("lat".into(), format!("{:.7}", fix.position.latitude()).into()));
-        txt.push(("lon".into(), format!("{:.7}", fix.position.longitude()).into()));
-    }
-    if let Some(port) = settings.api_port {
-        txt.push(("api".into(), port.to_string().into()));
-    }
-    // A TXT string holds 255 bytes (RFC 6763 section 6.1); types beyond that are found by enumeration.
-    let mut offers = String::new();
-    for service_type in types {
-        if offers.len() + service_type.len() + 1 > 240 {
-            break;
-        }
-        if !offers.is_empty() {
-            offers.push(',');
-        }
-        offers.push_str(service_type);
-    }
-    if !offers.is_empty() {
-        txt.push(("offers".into(), offers.into()));
-    }
+fn presence(settings: &Settings, own: Option<Fix>, offers: Vec<ServiceType>) -> Advert {
+    let presence = txt::Presence {
+        id: settings.id.clone(),
+        kind: settings.kind,
+        version: settings.version.into(),
+        epoch: settings.epoch,
+        api: settings.api_port,
+        position: own.map(|fix| (fix.position, fix.accuracy)),
+        offers,
+    };
     Advert {
         id: ServiceId::agent(&settings.id),
         instance: instance(settings.id.as_str()),
-        service_type: "_wayside._tcp".into(),
-        // A port is needed even where the API cannot be reached from the link: 9 is discard (RFC 863).
-        port: settings.api_port.unwrap_or(9),
+        service_type: ServiceType::wayside().as_str().into(),
+        port: settings.api_port.unwrap_or(DISCARD),
         address: None,
-        txt,
+        txt: presence.pairs(),
     }
 }
 
@@ -122,9 +103,9 @@ fn advert(service: &Service, service_type: &ServiceType, own: Option<Fix>) -> Ad
         id: service.id.clone(),
         instance: instance(&format!("{id}-{agent}")),
         service_type: service_type.to_string().into(),
-        port: endpoint.map_or(9, |endpoint| endpoint.port),
+        port: endpoint.map_or(DISCARD, |endpoint| endpoint.port),
         address,
-        txt: txt::write(&placed),
+        txt: txt::pairs(&placed),
     }
 }
 
@@ -133,3 +114,6 @@ fn advert(service: &Service, service_type: &ServiceType, own: Option<Fix>) -> Ad
 fn instance(name: &str) -> Box<str> {
     name.to_lowercase().chars().take(63).collect::<String>().into()
 }
+
+/// An SRV record needs a port even where nothing can be reached: discard (RFC 863).
+const DISCARD: u16 = 9;

@@ -15,10 +15,8 @@ use crate::counters::Counters;
 pub(super) struct Ears {
     seed: u64,
     limit: usize,
-    /// What the configuration names.
+    /// What the configuration names; `*` stands for every advertised type.
     configured: BTreeSet<ServiceType>,
-    /// Whether every advertised type is browsed.
-    every: bool,
     /// What neighbouring agents say they offer, and what enumeration found.
     learned: BTreeSet<ServiceType>,
     links: BTreeMap<LinkId, Link>,
@@ -38,7 +36,6 @@ impl Ears {
             seed,
             limit,
             configured: browse.iter().filter_map(|name| name.parse().ok()).collect(),
-            every: browse.iter().any(|name| &**name == "*"),
             learned: BTreeSet::new(),
             links: BTreeMap::new(),
             said: VecDeque::new(),
@@ -56,9 +53,6 @@ impl Ears {
         link.browser.set_addresses(addresses.clone());
         link.addresses = addresses;
         if !known {
-            if self.every {
-                link.browser.browse_every(now);
-            }
             for service_type in self.configured.iter().chain(&self.learned) {
                 link.browser.browse(service_type.clone(), now);
             }
@@ -142,7 +136,7 @@ impl Ears {
     pub(super) fn count_into(&self, counters: &mut Counters) {
         counters.add("mdns_types_refused_total", self.refused_types);
         for link in self.links.values() {
-            for (what, n) in link.browser.counters() {
+            for (what, n) in link.browser.counters().iter() {
                 counters.add(what, n);
             }
         }

@@ -1,5 +1,6 @@
 //! What the air says: publications from the broker, and sightings from the links.
 
+use wayside_protocols::mdns::txt;
 use wayside_protocols::mqtt::announcement::Announcement;
 use wayside_protocols::mqtt::beacon::Beacon;
 use wayside_protocols::mqtt::cell::Cell;
@@ -37,10 +38,8 @@ impl Agent {
             if service.agent.as_ref() == Some(&self.settings.id) {
                 return self.counters.count("mdns_own_heard_total");
             }
-            if is_presence(service)
-                && let Some(offers) = service.metadata.get("offers")
-            {
-                for service_type in offers.split(',').filter_map(|name| name.parse().ok()) {
+            if is_presence(service) {
+                for service_type in txt::offers(service) {
                     self.ears.learn(service_type, now);
                 }
             }

@@ -281,3 +281,6 @@ impl Agent {
         self.outputs.push_back(Output::Left);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -172,7 +172,7 @@ impl GeoIndex {
 
     /// Shows `found` every one of `population` that at [`Z`](super::Z) sigma may be within `radius` of `centre` at `now`, in no
     /// order. For a centre that is itself vague, ask for a radius wider by [`Z`](super::Z) of its sigma; then let
-    /// [`verdict`](super::verdict) decide.
+    /// [`verdict`](super::verdict) decide. Returns how many nodes, anchors and rows it looked at: what it cost.
     pub fn within(
         &self,
         centre: &Position,
@@ -180,7 +180,7 @@ impl GeoIndex {
         population: Population,
         now: Timestamp,
         found: &mut impl FnMut(Key, Estimate),
-    ) {
+    ) -> usize {
         let centre = ecef(centre, self.turns);
         let reach = radius.as_metres();
         let mut show = |number: u32, any: f64| {
@@ -189,16 +189,19 @@ impl GeoIndex {
                 found(Key(row.key), estimate);
             }
         };
+        let mut looked_at = 0;
         for kind in population.kinds() {
             self.touched(&centre, reach + self.widest[*kind as usize].reach(now), |patch| {
                 let stand = &patch.stands[*kind as usize];
                 let wide = reach + stand.bounds().reach(now) + ROUNDING;
-                stand.within(patch.plane.foot(&centre), wide, &mut |number| show(number, wide * wide));
+                looked_at += stand.within(patch.plane.foot(&centre), wide, &mut |number| show(number, wide * wide));
             });
+            looked_at += self.loose[*kind as usize].len();
             for &number in &self.loose[*kind as usize] {
                 show(number, f64::INFINITY);
             }
         }
+        looked_at
     }
 
     /// The `k` nearest at `now`, nearest first; equally near ones by key.

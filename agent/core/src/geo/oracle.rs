@@ -1,17 +1,334 @@
-//! The index against a plain list of fixes.
+//! The index against a plain list of rows, anywhere on Earth.
 
+use std::collections::BTreeMap;
+
+use geo::{Destination, Distance as _, Geodesic, Point};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use wayside_protocols::place::{Distance, Fix, Motion, Position};
+use wayside_protocols::time::{Duration, Timestamp};
+
+use super::slab::{Row, ecef};
+use super::turn::Turns;
 use super::*;
-use wayside_protocols::place::{Fix, Position};
-use wayside_protocols::time::Timestamp;
+
+/// Places where other indexes have a seam, and one where they have none.
+const SITES: [(f64, f64); 9] = [
+    (48.8566, 2.3522),
+    (0.0, 0.0),
+    (0.0, 180.0),
+    (-16.5, -179.999_9),
+    (90.0, 0.0),
+    (89.9, 33.0),
+    (-89.9, -120.0),
+    (-90.0, 90.0),
+    (35.264_4, 45.0),
+];
+
+#[derive(Clone, Debug)]
+enum Step {
+    Place(u32, Fix),
+    Remove(u32),
+    Maintain(Timestamp),
+    Within(Position, Distance, Timestamp),
+    Nearest(Position, usize, Timestamp),
+}
+
+#[derive(Default)]
+struct Model(BTreeMap<u32, Row>);
+
+impl Model {
+    fn place(&mut self, key: u32, fix: &Fix) {
+        let mut row = Row::empty();
+        row.write(fix, Turns::shared());
+        self.0.insert(key, row);
+    }
+
+    fn within(&self, centre: &Position, radius: Distance, now: Timestamp) -> Vec<(Key, Estimate)> {
+        let centre = ecef(centre, Turns::shared());
+        let seen = self.0.iter().map(|(key, row)| (Key(*key), row.seen(&centre, now)));
+        seen.filter(|(_, estimate)| verdict(estimate, radius, 0.0).is_some()).collect()
+    }
+
+    fn nearest(&self, centre: &Position, k: usize, now: Timestamp) -> Vec<(Key, Estimate)> {
+        let centre = ecef(centre, Turns::shared());
+        let mut rows: Vec<_> = self.0.iter().map(|(key, row)| (row.distance_2(&centre, now), *key, row)).collect();
+        rows.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        rows.iter().take(k).map(|(_, key, row)| (Key(*key), row.seen(&centre, now))).collect()
+    }
+}
+
+fn within(
+    index: &GeoIndex,
+    centre: &Position,
+    radius: Distance,
+    of: Population,
+    now: Timestamp,
+) -> Vec<(Key, Estimate)> {
+    let mut found = Vec::new();
+    index.within(centre, radius, of, now, &mut |key, estimate| found.push((key, estimate)));
+    found.sort_by_key(|(key, _)| *key);
+    found
+}
+
+fn spot() -> impl Strategy<Value = Position> {
+    let metres = prop_oneof![Just(0.0), Just(25.0), 0.0f64..60.0, 0.0f64..2_000.0];
+    (0..SITES.len(), 0.0f64..360.0, metres)
+        .prop_map(|(site, bearing, metres)| Position::new(SITES[site].0, SITES[site].1).unwrap().moved(bearing, metres))
+}
+
+fn moment() -> impl Strategy<Value = Timestamp> {
+    prop_oneof![
+        20 => (0u64..30_000_000).prop_map(Timestamp::from_micros),
+        1 => Just(Timestamp::NEVER),
+        1 => Just(Timestamp::START),
+    ]
+}
+
+fn fix() -> impl Strategy<Value = Fix> {
+    let speed = prop_oneof![Just(0.0f32), 0.0f32..40.0, 0.0f32..163.0];
+    let motion = proptest::option::of((speed, 0.0f32..360.0).prop_map(|(v, h)| Motion::new(v, h).unwrap()));
+    let accuracy = prop_oneof![8 => 0.0f32..10.0, 1 => 25.0f32..500.0];
+    (spot(), moment(), accuracy, motion).prop_map(|(position, time, accuracy, motion)| Fix {
+        position,
+        time,
+        accuracy,
+        motion,
+    })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let radius = prop_oneof![Just(0.0), 0.0f64..600.0, 0.0f64..20_000_000.0];
+    prop_oneof![
+        8 => (0u32..40, fix()).prop_map(|(key, fix)| Step::Place(key, fix)),
+        2 => (0u32..40).prop_map(Step::Remove),
+        1 => moment().prop_map(Step::Maintain),
+        3 => (spot(), radius, moment()).prop_map(|(at, r, now)| Step::Within(at, Distance::new(r).unwrap(), now)),
+        2 => (spot(), 0usize..12, moment()).prop_map(|(at, k, now)| Step::Nearest(at, k, now)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn it_answers_as_a_plain_list_would(steps in vec(step(), 0..120)) {
+        let (mut index, mut model) = (GeoIndex::new(), Model::default());
+        for step in steps {
+            match step {
+                Step::Place(key, fix) => {
+                    index.place(Key(key), &fix).unwrap();
+                    model.place(key, &fix);
+                }
+                Step::Remove(key) => prop_assert_eq!(index.remove(Key(key)), model.0.remove(&key).is_some()),
+                Step::Maintain(now) => index.maintain(now),
+                Step::Within(centre, radius, now) => {
+                    let found = within(&index, &centre, radius, Population::All, now);
+                    prop_assert_eq!(found, model.within(&centre, radius, now));
+                }
+                Step::Nearest(centre, k, now) => {
+                    prop_assert_eq!(index.nearest(&centre, k, now), model.nearest(&centre, k, now));
+                }
+            }
+            prop_assert_eq!(index.len(), model.0.len());
+        }
+    }
+
+    #[test]
+    fn a_distance_from_the_index_is_the_geodesic_within_five_centimetres(
+        lat in -89.9f64..89.9, lon in -180.0f64..180.0, bearing in 0.0f64..360.0, metres in 0.0f64..500.0,
+    ) {
+        let centre = Position::new(lat, lon).unwrap();
+        let there = Geodesic.destination(Point::new(lon, lat), bearing, metres);
+        let truth = Geodesic.distance(Point::new(lon, lat), there);
+        let there = Position::new(there.y(), (there.x() + 540.0).rem_euclid(360.0) - 180.0).unwrap();
+        let mut index = GeoIndex::new();
+        index.place(Key(0), &Fix::fixed(there, 0.0, Timestamp::START)).unwrap();
+        let found = within(&index, &centre, Distance::metres(501), Population::Static, Timestamp::START);
+        prop_assert_eq!(found.len(), 1);
+        prop_assert!((found[0].1.distance.as_metres() - truth).abs() < 0.05);
+    }
+
+    #[test]
+    fn each_population_is_found_apart(fixes in vec(fix(), 1..60), centre in spot()) {
+        let mut index = GeoIndex::new();
+        for (key, fix) in (0..).zip(&fixes) {
+            index.place(Key(key), fix).unwrap();
+        }
+        let now = Timestamp::from_micros(5_000_000);
+        let keys = |of| within(&index, &centre, Distance::metres(3_000), of, now).iter().map(|hit| hit.0).collect();
+        let (all, still, mobile): (Vec<_>, Vec<_>, Vec<_>) =
+            (keys(Population::All), keys(Population::Static), keys(Population::Mobile));
+        let moves = |key: &&Key| fixes[key.0 as usize].motion.is_some();
+        prop_assert_eq!(all.iter().filter(moves).collect::<Vec<_>>(), mobile.iter().collect::<Vec<_>>());
+        prop_assert_eq!(all.iter().filter(|key| !moves(key)).collect::<Vec<_>>(), still.iter().collect::<Vec<_>>());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+    #[test]
+    fn packing_changes_no_answer(seed in any::<u64>(), site in 0..SITES.len()) {
+        let mut city = City::new(seed, SITES[site], 1_500);
+        for _ in 0..12 {
+            city.drive();
+            city.index.maintain(city.now);
+        }
+        prop_assert!(city.index.stats().packed > 0);
+        for _ in 0..20 {
+            let centre = city.corner();
+            for metres in [0, 100, 500, 3_000] {
+                let radius = Distance::metres(metres);
+                let found = within(&city.index, &centre, radius, Population::All, city.now);
+                prop_assert_eq!(found, city.model().within(&centre, radius, city.now));
+            }
+            prop_assert_eq!(city.index.nearest(&centre, 10, city.now), city.model().nearest(&centre, 10, city.now));
+        }
+    }
+}
 
 #[test]
-fn what_is_placed_is_found_and_what_is_removed_is_not() {
+fn a_million_updates_on_a_search_looks_at_no_more_than_twice_as_much() {
+    let mut city = City::new(1, SITES[0], 10_000);
+    city.drive();
+    for _ in 0..4 {
+        city.index.maintain(city.now);
+    }
+    let fresh = city.looked_at();
+    for _ in 0..100 {
+        city.drive();
+        city.index.maintain(city.now);
+    }
+    let worn = city.looked_at();
+    assert!(worn <= 2 * fresh, "{worn} after a million updates, {fresh} before");
+}
+
+#[test]
+fn ten_thousand_at_one_point_come_and_go_without_a_crowd_in_the_tree() {
     let mut index = GeoIndex::new();
     let here = Position::new(48.8566, 2.3522).unwrap();
-    index.place(Key(7), &Fix::fixed(here.moved(90.0, 80.0), 1.0, Timestamp::START)).unwrap();
-    let near = index.nearest(&here, 10, Timestamp::START);
-    assert_eq!(near.len(), 1);
-    assert!((near[0].1.distance.as_metres() - 80.0).abs() < 0.05);
-    assert!(index.remove(Key(7)));
-    assert!(index.nearest(&here, 10, Timestamp::START).is_empty());
+    let fix = Fix::fixed(here, 1.0, Timestamp::START);
+    for key in 0..10_000 {
+        index.place(Key(key), &fix).unwrap();
+    }
+    index.maintain(Timestamp::START);
+    assert_eq!(within(&index, &here, Distance::ZERO, Population::All, Timestamp::START).len(), 10_000);
+    let near: Vec<_> = index.nearest(&here, 3, Timestamp::START).iter().map(|hit| hit.0).collect();
+    assert_eq!(near, [Key(0), Key(1), Key(2)]);
+    assert!((0..10_000).all(|key| index.remove(Key(key))));
+    assert_eq!((index.len(), index.stats().patches), (0, 0));
+}
+
+#[test]
+fn what_first_stood_still_and_then_is_elsewhere_is_mobile_from_there_on() {
+    let mut index = GeoIndex::new();
+    let here = Position::new(48.8566, 2.3522).unwrap();
+    let at = |metres| Fix::fixed(here.moved(0.0, metres), 1.0, Timestamp::START);
+    index.place(Key(0), &at(0.0)).unwrap();
+    index.place(Key(0), &at(10.0)).unwrap();
+    assert_eq!(index.population(Key(0)), Some(Population::Static));
+    index.place(Key(0), &at(60.0)).unwrap();
+    assert_eq!(index.population(Key(0)), Some(Population::Mobile));
+    index.place(Key(0), &at(60.0)).unwrap();
+    assert_eq!(index.population(Key(0)), Some(Population::Mobile));
+}
+
+#[test]
+fn one_bad_fix_goes_to_the_loose_and_comes_back_with_a_better_one() {
+    let mut index = GeoIndex::new();
+    let here = Position::new(48.8566, 2.3522).unwrap();
+    index.place(Key(0), &Fix::fixed(here.moved(0.0, 900.0), 500.0, Timestamp::START)).unwrap();
+    assert_eq!(index.stats().loose, 1);
+    assert_eq!(within(&index, &here, Distance::metres(100), Population::All, Timestamp::START).len(), 1);
+    index.place(Key(0), &Fix::fixed(here.moved(0.0, 900.0), 5.0, Timestamp::START)).unwrap();
+    assert_eq!(index.stats().loose, 0);
+    assert!(within(&index, &here, Distance::metres(100), Population::All, Timestamp::START).is_empty());
+}
+
+#[test]
+fn what_falls_silent_is_kept_with_the_loose_until_it_is_heard_again() {
+    let mut index = GeoIndex::new();
+    let here = Position::new(48.8566, 2.3522).unwrap();
+    let mut fix = Fix::fixed(here, 1.0, Timestamp::START);
+    fix.motion = Some(Motion::new(14.0, 90.0).unwrap());
+    index.place(Key(0), &fix).unwrap();
+    let later = Timestamp::START + Duration::from_secs(10);
+    index.maintain(later);
+    assert_eq!(index.stats().loose, 1);
+    fix.time = later;
+    index.place(Key(0), &fix).unwrap();
+    assert_eq!(index.stats().loose, 0);
+}
+
+#[test]
+fn no_number_that_is_none_gets_in() {
+    let mut index = GeoIndex::new();
+    let mut fix = Fix::fixed(Position::new(1.0, 1.0).unwrap(), f32::NAN, Timestamp::START);
+    assert!(index.place(Key(0), &fix).is_err());
+    fix.accuracy = 1.0;
+    fix.motion = Some(Motion { speed: f32::INFINITY, heading: 0.0 });
+    assert!(index.place(Key(0), &fix).is_err());
+    fix.motion = None;
+    let error = index.place(Key(u32::MAX), &fix).unwrap_err();
+    assert_eq!(error.to_string(), "key 4294967295 is not below 16777216");
+    assert!(index.is_empty());
+}
+
+/// Cars that drive about, ten fixes a second.
+struct City {
+    index: GeoIndex,
+    fixes: Vec<Fix>,
+    now: Timestamp,
+    dice: u64,
+    middle: Position,
+}
+
+impl City {
+    fn new(seed: u64, (lat, lon): (f64, f64), cars: u32) -> Self {
+        let middle = Position::new(lat, lon).unwrap();
+        let mut city =
+            Self { index: GeoIndex::new(), fixes: Vec::new(), now: Timestamp::START, dice: seed | 1, middle };
+        for _ in 0..cars {
+            let position = city.corner();
+            let motion = Motion::new(30.0 * city.throw() as f32, 359.0 * city.throw() as f32).unwrap();
+            city.fixes.push(Fix { position, time: city.now, accuracy: 1.0, motion: Some(motion) });
+        }
+        city
+    }
+
+    /// In [0, 1): a linear congruence will do.
+    fn throw(&mut self) -> f64 {
+        self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.dice >> 40) as f64 / f64::from(1 << 24)
+    }
+
+    /// Somewhere within 5 km.
+    fn corner(&mut self) -> Position {
+        let (bearing, metres) = (360.0 * self.throw(), 5_000.0 * self.throw().sqrt());
+        self.middle.moved(bearing, metres)
+    }
+
+    fn drive(&mut self) {
+        self.now = self.now + Duration::from_millis(100);
+        for (key, fix) in (0..).zip(&mut self.fixes) {
+            let motion = fix.motion.unwrap();
+            fix.position = fix.position.moved(f64::from(motion.heading), f64::from(motion.speed) * 0.5);
+            fix.time = self.now;
+            self.index.place(Key(key), fix).unwrap();
+        }
+    }
+
+    fn model(&self) -> Model {
+        let mut model = Model::default();
+        for (key, fix) in (0..).zip(&self.fixes) {
+            model.place(key, fix);
+        }
+        model
+    }
+
+    fn looked_at(&self) -> usize {
+        let at = |bearing: u32, metres: u32| self.middle.moved(f64::from(bearing), f64::from(metres));
+        let centres = (0..360).step_by(10).flat_map(|bearing| [at(bearing, 1_000), at(bearing, 2_500)]);
+        let look =
+            |centre| self.index.within(&centre, Distance::metres(500), Population::All, self.now, &mut |_, _| {});
+        centres.map(look).sum()
+    }
 }

@@ -52,10 +52,9 @@ impl Stand {
         self.bounds.note(row, stray);
     }
 
-    /// Every row whose anchor is within `radius` of `centre`.
-    pub(super) fn within(&self, centre: [f64; 2], radius: f64, found: &mut impl FnMut(u32)) {
-        let circle = Circle::new(centre, radius);
-        descend(self.tree.root(), &circle, found);
+    /// Every row whose anchor is within `radius` of `centre`. How many nodes and anchors it looked at.
+    pub(super) fn within(&self, centre: [f64; 2], radius: f64, found: &mut impl FnMut(u32)) -> usize {
+        descend(self.tree.root(), &Circle::new(centre, radius), found)
     }
 
     /// Every row, nearest anchors first but only roughly: `found` is given a row and says how far it is worth
@@ -182,7 +181,8 @@ impl Circle {
     }
 }
 
-fn descend(node: &ParentNode<Anchor>, circle: &Circle, found: &mut impl FnMut(u32)) {
+fn descend(node: &ParentNode<Anchor>, circle: &Circle, found: &mut impl FnMut(u32)) -> usize {
+    let mut looked_at = node.children().len();
     for child in node.children() {
         match child {
             RTreeNode::Leaf(anchor) => {
@@ -192,11 +192,12 @@ fn descend(node: &ParentNode<Anchor>, circle: &Circle, found: &mut impl FnMut(u3
             }
             RTreeNode::Parent(parent) => {
                 if parent.envelope().distance_2(&circle.centre) <= circle.radius_2 {
-                    descend(parent, circle, found);
+                    looked_at += descend(parent, circle, found);
                 }
             }
         }
     }
+    looked_at
 }
 
 fn approach(node: &ParentNode<Anchor>, centre: [f32; 2], worth: &mut f64, found: &mut impl FnMut(u32) -> f64) {

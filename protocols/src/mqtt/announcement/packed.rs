@@ -11,7 +11,9 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
-use super::{Announcement, AnnouncementError, Decoded, MAX_LATENCY, MAX_TTL, Place, VERSION, circle, outline};
+use super::{
+    Announcement, AnnouncementError, Decoded, MAX_LATENCY, MAX_TIME, MAX_TTL, Place, VERSION, circle, outline,
+};
 use crate::mqtt::json::MAX_ACCURACY;
 use crate::place::{Area, Motion, Position, within};
 use crate::service::{Endpoint, Health, Host, Kind, Value};
@@ -126,7 +128,7 @@ impl<'a> Wire<'a> {
     fn read(self) -> Result<Announcement, AnnouncementError> {
         let kind = *Kind::ALL
             .get(usize::from(self.kind))
-            .ok_or(AnnouncementError::Unknown { field: "kind", given: self.kind.into() })?;
+            .ok_or_else(|| AnnouncementError::Unknown { field: "kind", given: self.kind.into() })?;
         let health = match self.flags >> 1 {
             0 => Health::Unknown,
             1 => Health::Passing,
@@ -134,8 +136,7 @@ impl<'a> Wire<'a> {
             _ => return Err(AnnouncementError::Unknown { field: "flags", given: self.flags.into() }),
         };
         within("ttl_s", self.ttl.into(), 1.0, MAX_TTL as f64)?;
-        let latency = self.latency.map(|micros| Duration::from_micros(micros.into()));
-        within("latency_ms", latency.unwrap_or_default().as_secs_f64() * 1e3, 0.0, MAX_LATENCY.as_millis() as f64)?;
+        within("latency_ms", f64::from(self.latency.unwrap_or_default()) / 1e3, 0.0, MAX_LATENCY.as_millis() as f64)?;
         let resources = self.resources.0.into_iter().map(|(key, value)| Ok((key.into(), value.read()?)));
         Ok(Announcement {
             id: told(self.id).map(str::parse).transpose()?,
@@ -154,7 +155,7 @@ impl<'a> Wire<'a> {
             resources: resources.collect::<Result<_, AnnouncementError>>()?,
             metadata: self.metadata.0.into_iter().map(|(key, value)| (key.into(), value.into())).collect(),
             health,
-            latency,
+            latency: self.latency.map(|micros| Duration::from_micros(micros.into())),
         })
     }
 }
@@ -192,6 +193,7 @@ impl WirePlace {
     fn read(&self) -> Result<Place, AnnouncementError> {
         let accuracy = self.accuracy.map(|centimetres| f64::from(centimetres) / 1e2);
         within("accuracy_m", accuracy.unwrap_or_default(), 0.0, MAX_ACCURACY)?;
+        within("time_ms", self.time.unwrap_or_default() as f64, 0.0, MAX_TIME as f64)?;
         let motion = self.motion.map(|(speed, heading)| Motion::new(f32::from(speed) / 1e2, f32::from(heading) / 1e1));
         Ok(Place {
             position: self.at.read()?,
@@ -265,10 +267,8 @@ impl<'a> WireValue<'a> {
 
     fn read(self) -> Result<Value, AnnouncementError> {
         Ok(match self {
-            Self::Number(number) => {
-                within("resource", number, f64::MIN, f64::MAX)?;
-                Value::Number(number)
-            }
+            Self::Number(number) if number.is_finite() => Value::Number(number),
+            Self::Number(given) => return Err(AnnouncementError::Infinite { given }),
             Self::Flag(flag) => Value::Flag(flag),
             Self::Text(text) => Value::Text(text.into()),
         })

@@ -10,7 +10,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{Announcement, AnnouncementError, Decoded, MAX_LATENCY, MAX_TTL, Place, circle, outline};
+use super::{Announcement, AnnouncementError, Decoded, MAX_LATENCY, MAX_TIME, MAX_TTL, Place, circle, outline};
 use crate::mqtt::json::{self, FieldError, Json, Object, rounded};
 use crate::place::{Area, Motion, Position};
 use crate::service::{Endpoint, Health, Host, Kind, Value};
@@ -105,7 +105,7 @@ fn place(object: &mut Object) -> Result<Option<Place>, FieldError> {
     let speed = object.ranged("speed_mps", 0.0, 163.82)?;
     let heading = object.ranged("heading_deg", 0.0, 360.0)?;
     let time = object
-        .optional("time_ms", "milliseconds since 1970, a whole number up to 2^53", |value| value.whole(0, 1 << 53))?;
+        .optional("time_ms", "milliseconds since 1970, a whole number up to 2^53", |value| value.whole(0, MAX_TIME))?;
     let motion = match (speed, heading) {
         (Some(speed), Some(heading)) => Some(Motion::new(speed as f32, heading as f32)?),
         // Where something points that stands still does not matter.

@@ -1,0 +1,139 @@
+//! How the agent is, for programs and for Prometheus.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use wayside_core::agent::Agent;
+use wayside_core::counters::Counters;
+use wayside_protocols::time::{Timestamp, UnixMillis};
+
+use crate::api::problem::Problem;
+use crate::api::routes::as_json;
+use crate::api::{Api, text};
+
+/// `GET /v1/discovery/health`.
+pub(super) async fn report(State(api): State<Api>) -> Result<Response, Problem> {
+    let vitals = Vitals::read(&api).await?;
+    let wall = api.options.clock.wall();
+    let trouble = api.options.journal.as_ref().is_some_and(|journal| journal.failing());
+    let problems: Vec<_> = trouble
+        .then_some("the state directory takes no registrations; those made before hold, new ones are refused")
+        .into_iter()
+        .chain((!wall.plausible()).then_some("the wall clock was never set; timestamp means nothing"))
+        .collect();
+    let report = Health {
+        status: if trouble { "degraded" } else { "ok" },
+        timestamp: rfc3339(wall),
+        clock_trusted: wall.plausible(),
+        agent: api.options.agent.as_str(),
+        version: env!("CARGO_PKG_VERSION"),
+        problems,
+        metrics: vitals.gauges.into_iter().map(|(name, value)| (name.into(), value)).chain(vitals.counters).collect(),
+    };
+    Ok(as_json(text::json(&report)))
+}
+
+/// `GET /metrics`: Prometheus text format 0.0.4. There is no label at all, so none can come from the network.
+pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, Problem> {
+    let vitals = Vitals::read(&api).await?;
+    let mut page = String::with_capacity(4_096);
+    for (name, value) in vitals.gauges {
+        // Writing to a String cannot fail.
+        let _ = writeln!(page, "# TYPE wayside_{name} gauge\nwayside_{name} {value}");
+    }
+    for (name, value) in vitals.counters {
+        let _ = writeln!(page, "# TYPE wayside_{name} counter\nwayside_{name} {value}");
+    }
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response())
+}
+
+#[derive(Serialize)]
+struct Health<'a> {
+    status: &'static str,
+    timestamp: String,
+    clock_trusted: bool,
+    agent: &'a str,
+    version: &'static str,
+    problems: Vec<&'static str>,
+    metrics: BTreeMap<String, u64>,
+}
+
+/// Everything that is counted or measured, under its name.
+struct Vitals {
+    gauges: Vec<(&'static str, u64)>,
+    counters: BTreeMap<String, u64>,
+}
+
+impl Vitals {
+    async fn read(api: &Api) -> Result<Self, Problem> {
+        let (mut gauges, counted) = api.handle.read(look).await?;
+        let mut counters: Vec<_> = counted.iter().chain(api.handle.tally().iter()).chain(api.tally.iter()).collect();
+        if let Some(journal) = &api.options.journal {
+            gauges.push(("journal_failing", u64::from(journal.failing())));
+            counters.extend([
+                ("state_bytes_written", journal.bytes_written()),
+                ("state_syncs", journal.syncs()),
+                ("state_failures", journal.failures()),
+            ]);
+        }
+        let named = |(name, value): (&str, u64)| (format!("{}_total", name.trim_end_matches("_total")), value);
+        Ok(Self { gauges, counters: counters.into_iter().map(named).collect() })
+    }
+}
+
+fn look(agent: &Agent, now: Timestamp) -> (Vec<(&'static str, u64)>, Counters) {
+    let status = agent.status(now);
+    let gauges = vec![
+        ("uptime_seconds", now.as_micros() / 1_000_000),
+        ("epoch", u64::from(agent.settings().epoch)),
+        ("services", status.services as u64),
+        ("services_placed", status.placed as u64),
+        ("registrations", agent.registrations(now).count() as u64),
+        ("peers", status.peers as u64),
+        ("watchers", status.watchers as u64),
+        ("broker_up", u64::from(status.broker_up)),
+        ("position_known", u64::from(agent.own_fix().is_some())),
+        ("clock_trusted", u64::from(status.clock_trusted)),
+    ];
+    (gauges, agent.counters())
+}
+
+/// `2026-11-22T18:43:37.123Z`.
+fn rfc3339(wall: UnixMillis) -> String {
+    let (seconds, millis) = (wall.0 / 1_000, wall.0 % 1_000);
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Days to a date in the proleptic Gregorian calendar, counted in eras of 400 years from 0000-03-01.
+    let z = days + 719_468;
+    let (era, day_of_era) = (z / 146_097, z % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_735_689_599_999, "2024-12-31T23:59:59.999Z"),
+            (1_795_373_017_123, "2026-11-22T18:43:37.123Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(rfc3339(UnixMillis(millis)), text);
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The edges: sockets and sessions. Each knows the inbox and its own queue of orders, and nothing else.
+
+pub mod broker;
+pub mod interfaces;
+pub mod link;
+pub mod probe;
+pub mod responder;
+#[cfg(feature = "tls")]
+pub mod tls;

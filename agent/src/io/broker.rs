@@ -1,0 +1,246 @@
+//! The MQTT 5 session: one connection at a time, each with a client of its own, so that nothing of a broken one is left
+//! over. What is to be said after a connection is the agent's to know; here nothing is remembered but which filters the
+//! broker may still hold.
+
+mod backoff;
+mod desk;
+mod settings;
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::future;
+use std::pin::pin;
+
+use rumqttc::{
+    AsyncClient, ClientBuildError, ClientError, ConnectionError, Event, EventLoop, Packet, PublishOptions,
+    PublishProperties, QoS, SubAck, SubscribeFilterInput, SubscribeReasonCode,
+};
+use tokio::sync::mpsc;
+use tokio::time;
+use tracing::{debug, info, warn};
+use wayside_core::agent::io::Publication;
+use wayside_protocols::time::Duration;
+
+use crate::driver::{BrokerOrder, Inbox, Message, Tally};
+use backoff::Backoff;
+pub use desk::{Answering, Telling};
+use desk::{Desk, Herald};
+pub use settings::{Address, AddressError, Settings, SetupError};
+
+/// Orders that wait at the most; further ones are dropped by the driver and counted.
+pub const ORDERS: usize = 4_096;
+
+/// Keeps a connection to the broker until the queue of orders ends; then sends what is in it and disconnects, which takes
+/// up to 1 s. Without a connection orders are dropped: the agent says everything anew when there is one.
+///
+/// `answer` answers queries that come by MQTT; `tell` puts changes in words for the event topic.
+pub async fn run(
+    settings: Settings,
+    inbox: Inbox,
+    mut orders: mpsc::Receiver<BrokerOrder>,
+    answer: Option<Answering>,
+    tell: Option<Telling>,
+) {
+    let mut backoff = Backoff::new(settings.seed);
+    let mut session = Session {
+        desk: Desk::new(&settings.agent, answer),
+        herald: Herald::new(&settings.agent, tell),
+        inbox,
+        filters: BTreeSet::new(),
+    };
+    let mut complained = false;
+    loop {
+        let reached = session.connections();
+        let Err(broken) = session.live(&settings, &mut orders, &mut backoff).await else { return };
+        Tally::add(&session.inbox.tally().broker_failures);
+        let wait = backoff.next();
+        if complained && reached == session.connections() {
+            debug!(broker = %settings.address, error = %broken, ?wait, "broker still unreachable");
+        } else {
+            warn!(broker = %settings.address, error = %broken, ?wait, "broker unreachable");
+        }
+        complained = true;
+        tokio::select! {
+            () = discard(&mut orders) => return,
+            () = time::sleep(wait) => {}
+        }
+    }
+}
+
+/// What outlives a connection.
+struct Session {
+    desk: Desk,
+    herald: Herald,
+    inbox: Inbox,
+    /// Filters of the last connection: the broker still holds them if it kept the session.
+    filters: BTreeSet<Box<str>>,
+}
+
+impl Session {
+    /// One connection, from the attempt to its end. Ok if the queue of orders ended.
+    async fn live(
+        &mut self,
+        settings: &Settings,
+        orders: &mut mpsc::Receiver<BrokerOrder>,
+        backoff: &mut Backoff,
+    ) -> Result<(), Broken> {
+        let (client, mut events) = AsyncClient::builder(settings.options()?).capacity(REQUESTS).try_build()?;
+        let kept = tokio::select! {
+            () = discard(orders) => return Ok(()),
+            reached = reach(&mut events) => reached?,
+        };
+        while orders.try_recv().is_ok() {}
+        info!(broker = %settings.address, "broker reached");
+        self.begin(&client, kept).await?;
+        let Self { desk, herald, inbox, filters } = self;
+        let mut listening = pin!(listen(&mut events, &client, desk, inbox));
+        let broken = tokio::select! {
+            broken = &mut listening => broken,
+            broken = speak(orders, &client, herald, filters) => match broken {
+                Err(error) => error.into(),
+                Ok(()) => {
+                    client.disconnect_with_timeout(FAREWELL).await?;
+                    // It ends with an error, since the connection does.
+                    drop(time::timeout(FAREWELL, listening).await);
+                    return Ok(());
+                }
+            },
+            never = steady(backoff) => match never {},
+        };
+        inbox.tell(Message::BrokerDown).await;
+        Err(broken)
+    }
+
+    /// Clears what the broker kept, and lets the agent speak.
+    async fn begin(&mut self, client: &AsyncClient, kept: bool) -> Result<(), Broken> {
+        Tally::add(&self.inbox.tally().broker_connections);
+        let stale = std::mem::take(&mut self.filters);
+        if kept && !stale.is_empty() {
+            // Asked for again in a moment. What is not is of a place the agent has left meanwhile.
+            client.unsubscribe_many(stale.iter().map(ToString::to_string)).await?;
+        }
+        if let Some(filter) = self.desk.filter() {
+            client.subscribe(filter, QoS::AtLeastOnce).await?;
+        }
+        self.inbox.tell(Message::BrokerUp { session_present: false }).await;
+        Ok(())
+    }
+
+    fn connections(&self) -> u64 {
+        self.inbox.tally().broker_connections.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+/// Ends with the queue. Nothing is said to a broker that is not there.
+async fn discard(orders: &mut mpsc::Receiver<BrokerOrder>) {
+    while orders.recv().await.is_some() {}
+}
+
+/// Waits for the acknowledgement; true if the broker kept the session.
+async fn reach(events: &mut EventLoop) -> Result<bool, ConnectionError> {
+    loop {
+        if let Event::Incoming(Packet::ConnAck(connack)) = events.poll().await? {
+            return Ok(connack.session_present);
+        }
+    }
+}
+
+/// Carries what the broker sends to the agent. A full inbox makes it wait, and so the broker. Ends with the connection.
+async fn listen(events: &mut EventLoop, client: &AsyncClient, desk: &mut Desk, inbox: &Inbox) -> Broken {
+    loop {
+        match events.poll().await {
+            Err(error) => return error.into(),
+            Ok(Event::Incoming(Packet::Publish(publish))) => {
+                if let Some(message) = desk.take(publish, client, inbox.tally()) {
+                    inbox.tell(message).await;
+                }
+            }
+            Ok(Event::Incoming(Packet::SubAck(acknowledged))) => complain(&acknowledged),
+            Ok(_) => {}
+        }
+    }
+}
+
+/// Carries the agent's orders to the broker, waiting for room. Ends with the queue, or the connection.
+async fn speak(
+    orders: &mut mpsc::Receiver<BrokerOrder>,
+    client: &AsyncClient,
+    herald: &Herald,
+    filters: &mut BTreeSet<Box<str>>,
+) -> Result<(), ClientError> {
+    while let Some(order) = orders.recv().await {
+        match order {
+            BrokerOrder::Publish(publication) => publish(client, publication).await?,
+            BrokerOrder::Subscribe(wanted) => {
+                // Some brokers take no more than eight in one packet.
+                for wanted in wanted.chunks(8) {
+                    let wanted = wanted.iter().map(|filter| SubscribeFilterInput::new(&**filter, QoS::AtLeastOnce));
+                    client.subscribe_many(wanted).await?;
+                }
+                filters.extend(wanted);
+            }
+            BrokerOrder::Unsubscribe(unwanted) => {
+                filters.retain(|filter| !unwanted.contains(filter));
+                client.unsubscribe_many(unwanted.iter().map(ToString::to_string)).await?;
+            }
+            BrokerOrder::Event(change) => {
+                if let Some(event) = herald.event(&change) {
+                    publish(client, event).await?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn publish(client: &AsyncClient, publication: Publication) -> Result<(), ClientError> {
+    let Publication { topic, payload, retain, assured, expiry } = publication;
+    let mut options = PublishOptions::new(if assured { QoS::AtLeastOnce } else { QoS::AtMostOnce }).retain(retain);
+    if let Some(expiry) = expiry {
+        // At least one second: zero would be gone before it arrives.
+        let seconds = u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX).max(1);
+        options = options
+            .properties(PublishProperties { message_expiry_interval: Some(seconds), ..PublishProperties::default() });
+    }
+    client.publish(String::from(topic), payload, options).await
+}
+
+fn complain(acknowledged: &SubAck) {
+    let refused = |code: &&SubscribeReasonCode| !matches!(code, SubscribeReasonCode::Success(_));
+    if let Some(code) = acknowledged.return_codes.iter().find(refused) {
+        warn!(?code, "the broker refuses a subscription");
+    }
+}
+
+/// Forgets earlier failures once a connection has held for a while: one that breaks at once every time is none.
+async fn steady(backoff: &mut Backoff) -> Infallible {
+    time::sleep(STEADY).await;
+    backoff.reset();
+    future::pending().await
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("{0}")]
+    Setup(#[from] SetupError),
+    #[error("{0}")]
+    Options(#[from] ClientBuildError),
+    #[error("{0}")]
+    Connection(#[from] Box<ConnectionError>),
+    #[error("{0}")]
+    Client(#[from] ClientError),
+}
+
+impl From<ConnectionError> for Broken {
+    fn from(error: ConnectionError) -> Self {
+        Self::Connection(Box::new(error))
+    }
+}
+
+/// Requests that wait inside the client.
+const REQUESTS: usize = 64;
+/// How long a connection must hold to be one.
+const STEADY: Duration = Duration::from_secs(30);
+/// How long the last words may take.
+const FAREWELL: Duration = Duration::from_secs(1);

@@ -1,0 +1,91 @@
+//! TLS as a client: whom we believe, and who we are.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+
+/// What the configuration says about TLS to one server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// PEM certificates of the authorities that are believed; without, those of the system.
+    pub ca: Option<PathBuf>,
+    /// PEM certificate chain and private key that say who we are.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+impl Files {
+    /// A client configuration from what the files hold at this moment.
+    ///
+    /// # Errors
+    /// [`TlsError`] names the file that is not what it should be.
+    pub fn load(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        let roots = match &self.ca {
+            Some(path) => believed(path)?,
+            None => system()?,
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Refused)?
+            .with_root_certificates(roots);
+        let config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => {
+                let chain = certificates(chain)?;
+                let key = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::File {
+                    path: key.clone(),
+                    wanted: "a private key",
+                    source,
+                })?;
+                builder.with_client_auth_cert(chain, key).map_err(TlsError::Refused)?
+            }
+        };
+        Ok(Arc::new(config))
+    }
+}
+
+/// Why TLS cannot be spoken.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read, or holds something else.
+    #[error("{path} does not hold {wanted} in PEM")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What it should hold.
+        wanted: &'static str,
+        /// Why it does not.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// A file holds no certificate.
+    #[error("{0} holds no certificate")]
+    Empty(PathBuf),
+    /// The system believes nobody.
+    #[error("this system has no certificate authorities; set ca_file")]
+    NoRoots,
+    /// What the files hold does not fit together.
+    #[error("certificate and key do not fit")]
+    Refused(#[source] rustls::Error),
+}
+
+fn believed(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(certificates(path)?);
+    if roots.is_empty() { Err(TlsError::Empty(path.to_owned())) } else { Ok(roots) }
+}
+
+fn system() -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() { Err(TlsError::NoRoots) } else { Ok(roots) }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let broken = |source| TlsError::File { path: path.to_owned(), wanted: "certificates", source };
+    let chain: Vec<_> =
+        CertificateDer::pem_file_iter(path).map_err(broken)?.collect::<Result<_, _>>().map_err(broken)?;
+    if chain.is_empty() { Err(TlsError::Empty(path.to_owned())) } else { Ok(chain) }
+}

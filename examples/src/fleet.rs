@@ -1,0 +1,156 @@
+//! Vehicles that drive the recorded city and say so through a real broker.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rumqttc::{AsyncClient, MqttOptions, PublishOptions, QoS};
+use tokio::sync::watch;
+use tokio::time;
+use wayside_protocols::mqtt::announcement::Announcement;
+use wayside_protocols::mqtt::beacon::{Beacon, digest, wire_time};
+use wayside_protocols::mqtt::cell::Cell;
+use wayside_protocols::mqtt::topic::Topic;
+use wayside_protocols::service::{AgentId, Kind, NameError, Service, ServiceId};
+use wayside_protocols::time::{Timestamp, UnixMillis};
+
+use crate::trace::Trace;
+
+/// How long a beacon holds.
+const BEACON_HOLDS: Duration = Duration::from_secs(3);
+/// How long an announcement holds.
+const ANNOUNCEMENT_HOLDS: Duration = Duration::from_secs(600);
+/// One sigma of the vehicles' receivers, metres.
+pub const ACCURACY: f32 = 2.0;
+
+/// A fleet on the road.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    trace: Arc<Trace>,
+    /// The step of the recording that was last sent.
+    step: watch::Receiver<usize>,
+    /// Vehicles that have fallen silent.
+    silent: Arc<Mutex<BTreeSet<usize>>>,
+}
+
+impl Fleet {
+    /// Sends all vehicles of `trace` through the broker at `port` on this host, as fast as they were recorded, until
+    /// the task is dropped. Every fourth offers `service`.
+    ///
+    /// # Errors
+    /// [`NameError`] if `service` is no service name.
+    pub fn drive(trace: Arc<Trace>, port: u16, service: &str) -> Result<(Self, impl Future<Output = ()>), NameError> {
+        let name = service.parse()?;
+        let (sent, step) = watch::channel(0);
+        let fleet = Self { trace, step, silent: Arc::default() };
+        let mut options = MqttOptions::new("city-fleet", ("127.0.0.1", port));
+        options.set_keep_alive(15);
+        let (client, mut events) = AsyncClient::builder(options).capacity(4_096).build();
+        let driving = fleet.clone();
+        let task = async move {
+            let polling = async {
+                loop {
+                    if events.poll().await.is_err() {
+                        time::sleep(Duration::from_millis(200)).await;
+                    }
+                }
+            };
+            tokio::select! {
+                () = polling => {}
+                () = driving.send(client, name, sent) => {}
+            }
+        };
+        Ok((fleet, task))
+    }
+
+    /// The id of `vehicle`.
+    pub fn agent(vehicle: usize) -> AgentId {
+        // Letters and digits only, so it is always an id.
+        format!("veh-{vehicle:03}").parse().unwrap_or_else(|_| unreachable!())
+    }
+
+    /// Whether `vehicle` offers the service.
+    pub const fn offers(vehicle: usize) -> bool {
+        vehicle.is_multiple_of(4)
+    }
+
+    /// The step that was last sent.
+    pub fn step(&self) -> usize {
+        *self.step.borrow()
+    }
+
+    /// Waits until a step later than `step` has been sent.
+    pub async fn later_than(&mut self, step: usize) {
+        // The sender lives as long as the task; were it gone, there is nothing to wait for.
+        let _ = self.step.wait_for(|sent| *sent > step).await;
+    }
+
+    /// `vehicle` falls silent, without a goodbye.
+    pub fn silence(&self, vehicle: usize) {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner).insert(vehicle);
+    }
+
+    async fn send(
+        self,
+        client: AsyncClient,
+        name: wayside_protocols::service::ServiceName,
+        sent: watch::Sender<usize>,
+    ) {
+        for vehicle in (0..self.trace.vehicles()).filter(|vehicle| Self::offers(*vehicle)) {
+            let (topic, announcement) = announcement(vehicle, &name);
+            let options = PublishOptions::new(QoS::AtLeastOnce).retain(true);
+            if client.publish(topic, announcement.to_json(), options).await.is_err() {
+                return;
+            }
+        }
+        let mut beat = time::interval(Duration::from_millis(self.trace.step_ms()));
+        for step in 0.. {
+            beat.tick().await;
+            for vehicle in 0..self.trace.vehicles() {
+                let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner).contains(&vehicle);
+                let (topic, beacon) = self.beacon(vehicle, step);
+                let options = PublishOptions::new(QoS::AtMostOnce);
+                if !silent && client.publish(topic, beacon.encode(), options).await.is_err() {
+                    return;
+                }
+            }
+            if sent.send(step).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn beacon(&self, vehicle: usize, step: usize) -> (String, Beacon) {
+        let agent = Self::agent(vehicle);
+        let sample = self.trace.sample(vehicle, step);
+        let service: Option<ServiceId> = Self::offers(vehicle).then(|| ServiceId::agent(&agent));
+        let beacon = Beacon {
+            agent: agent.clone(),
+            epoch: 1,
+            sequence: step as u16,
+            kind: Kind::Vehicle,
+            time: wire_time(Timestamp::START, wall(), Timestamp::START),
+            position: sample.position,
+            accuracy: Some(ACCURACY),
+            motion: Some(sample.motion),
+            services: digest(service.iter()),
+            ttl: BEACON_HOLDS,
+            seal: None,
+        };
+        (Topic::Beacon { cell: Cell::at(&sample.position), agent }.to_string(), beacon)
+    }
+}
+
+fn announcement(vehicle: usize, name: &wayside_protocols::service::ServiceName) -> (String, Announcement) {
+    let agent = Fleet::agent(vehicle);
+    let id = name.as_str().parse().unwrap_or_else(|_| unreachable!());
+    let mut service = Service::new(ServiceId::of(&id, &agent), name.clone(), Kind::Vehicle);
+    service.agent = Some(agent.clone());
+    let announcement = Announcement::from_service(&service, ANNOUNCEMENT_HOLDS, wall(), Timestamp::START);
+    (Topic::Announcement { cell: None, name: name.clone(), agent, id }.to_string(), announcement)
+}
+
+fn wall() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

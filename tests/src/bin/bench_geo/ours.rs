@@ -1,0 +1,86 @@
+//! The index as the agent uses it.
+
+use std::io;
+use std::process::Command;
+
+use wayside_core::geo::{GeoIndex, Key, Population};
+use wayside_protocols::place::{Distance, Fix, Position};
+use wayside_protocols::time::{Duration, Timestamp};
+
+use crate::contest::{Contestant, Figures, run as race};
+use crate::cpu;
+use crate::town::{ROUND, ROUNDS, Spread, Town, moved};
+
+struct Ours {
+    index: GeoIndex,
+    now: Timestamp,
+    longest: f64,
+}
+
+/// Figures, and the longest upkeep in microseconds.
+pub(crate) fn run(town: &Town) -> (Figures, f64) {
+    let mut ours = Ours { index: GeoIndex::new(), now: Timestamp::START, longest: 0.0 };
+    let figures = race(&mut ours, town).unwrap_or_default();
+    (figures, ours.longest)
+}
+
+/// Resident bytes for each of `size` things after churn. Only true in a fresh process.
+pub(crate) fn bytes_each(size: usize) -> f64 {
+    let town = Town::new(size, Spread::Even);
+    let mut fixes = town.start;
+    let before = resident();
+    let mut index = GeoIndex::new();
+    for _ in 0..ROUNDS {
+        for (key, fix) in (0..).zip(&mut fixes) {
+            *fix = moved(fix);
+            index.place(Key(key), fix).expect("a town has only possible fixes");
+        }
+        index.maintain(fixes[0].time);
+    }
+    let after = resident();
+    std::hint::black_box(&index);
+    (after - before) / size as f64
+}
+
+/// [`bytes_each`] in a process of its own.
+///
+/// # Errors
+/// If that cannot be started or says no number.
+pub(crate) fn bytes_each_apart(size: &str) -> io::Result<u32> {
+    let output = Command::new(std::env::current_exe()?).args(["memory", size]).output()?;
+    String::from_utf8_lossy(&output.stdout).trim().parse().map_err(io::Error::other)
+}
+
+impl Contestant for Ours {
+    fn place(&mut self, key: Key, fix: &Fix) {
+        self.now = fix.time;
+        self.index.place(key, fix).expect("a town has only possible fixes");
+    }
+
+    fn within(&self, centre: &Position, metres: f64) -> usize {
+        let radius = Distance::new(metres).expect("asked for in range");
+        let mut hits = 0;
+        // Asked for at an age of half a round, so that everything has to be reckoned on.
+        self.index.within(centre, radius, Population::All, self.now + HALF, &mut |_, estimate| {
+            hits += usize::from(estimate.distance <= radius);
+        });
+        hits
+    }
+
+    fn nearest(&self, centre: &Position) -> usize {
+        self.index.nearest(centre, 10, self.now + HALF).len()
+    }
+
+    fn rest(&mut self) {
+        let before = cpu::own();
+        self.index.maintain(self.now);
+        self.longest = self.longest.max(1e6 * (cpu::own() - before));
+    }
+}
+
+const HALF: Duration = Duration::from_millis(ROUND.as_millis() as u64 / 2);
+
+fn resident() -> f64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<f64>().ok()).unwrap_or(f64::NAN) * 4_096.0
+}
