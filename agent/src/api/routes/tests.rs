@@ -60,7 +60,10 @@ async fn what_is_registered_is_found_renewed_and_withdrawn() {
     let found = call(&router, "POST", "/v1/discovery/services", question.to_string()).await;
     assert_eq!((found.status, found.kind.as_str()), (200, "application/json"));
     let instance = &found.json["instances"][0];
-    assert_eq!((&instance["id"], &instance["address"], &instance["port"]), (&json!("cp1@gw-7"), &json!("10.0.0.5"), &json!(8080)));
+    assert_eq!(
+        (&instance["id"], &instance["address"], &instance["port"]),
+        (&json!("cp1@gw-7"), &json!("10.0.0.5"), &json!(8080))
+    );
     let distance = instance["distance_m"].as_f64().unwrap();
     assert!((distance - 58.7).abs() < 0.2, "{distance}");
     assert_eq!((&instance["trust"], &instance["sources"]), (&json!("own"), &json!(["api"])));
