@@ -101,10 +101,11 @@ impl Responder {
         time::sleep(GOODBYE).await;
         let Ok(done) = thread.daemon.shutdown() else { return };
         let mut turns = 0;
-        while done.is_empty() && !done.is_disconnected() && turns < 16 {
+        while done.is_empty() && !done.is_disconnected() && turns < 10 {
             time::sleep(GOODBYE / 4).await;
             turns += 1;
         }
+        debug!(ended = !done.is_empty(), "the mDNS responder has said goodbye");
     }
 }
 
