@@ -120,7 +120,7 @@ fn an_agent_whose_name_is_taken_takes_another_and_keeps_its_id() {
         lines.into_iter().find(|line| line.starts_with('=') && line.contains("\"id=gw-1\"") && !line.contains(";gw-1;"))
     });
     assert!(avahi.browse("_wayside._tcp").iter().any(|line| line.contains("\"id=squatter\"")));
-    agent.finds("wayside", "gw-1", SOON);
+    agent.finds("wayside", "squatter", SOON);
 }
 
 #[test]
