@@ -266,12 +266,12 @@ impl<'a> From<&'a TierReport> for TierJson<'a> {
     }
 }
 
-/// `local: 2 of critical roadside services within 100 m; 3 too far, 1 not marked critical`.
+/// `local: 2 among critical roadside services within 100 m; 3 too far, 1 not marked critical`.
 fn sentence(report: &TierReport) -> String {
     use std::fmt::Write as _;
     use wayside_core::query::Outcome;
     let mut text = match report.outcome {
-        Outcome::Answered => format!("{}: {} of {}", report.tier.as_str(), report.fitting, report.asked),
+        Outcome::Answered => format!("{}: {} among {}", report.tier.as_str(), report.fitting, report.asked),
         Outcome::Empty => format!("{}: no {}", report.tier.as_str(), report.asked),
         Outcome::NotNeeded => format!("{}: not asked, a nearer tier answered", report.tier.as_str()),
         Outcome::NotConfigured => format!("{}: not configured", report.tier.as_str()),

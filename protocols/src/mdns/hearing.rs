@@ -174,7 +174,7 @@ impl Browser {
     fn hear_of_host(&mut self, record: Record, reading: &mut Reading) {
         let now = reading.now;
         let Data::Address(ip) = record.data else { return };
-        if !reachable(ip) {
+        if !reachable(ip, &self.addresses) {
             self.counters.malformed_record += 1;
             return;
         }
@@ -207,9 +207,11 @@ impl Browser {
     }
 }
 
-/// Whether a neighbour can be reached there: loopback, multicast and the like are nobody's address on a link.
-fn reachable(ip: IpAddr) -> bool {
-    let nobody = ip.is_loopback() || ip.is_multicast() || ip.is_unspecified();
+/// Whether a neighbour can be reached there: multicast and the like are nobody's address on a link, and loopback only
+/// where the link with these `addresses` is loopback itself.
+fn reachable(ip: IpAddr, addresses: &[(IpAddr, u8)]) -> bool {
+    let elsewhere = ip.is_loopback() && !addresses.iter().any(|(own, _)| own.is_loopback());
+    let nobody = elsewhere || ip.is_multicast() || ip.is_unspecified();
     !nobody && !matches!(ip, IpAddr::V4(v4) if v4.is_broadcast())
 }
 

@@ -87,7 +87,8 @@ impl World {
                 self.speak_later(host);
             }
             Output::Retract(id) => {
-                let (name, retracted) = (self.hosts[host.0].name(), self.hosts[host.0].responder.retract(&id));
+                let (name, retracted) =
+                    (self.hosts[host.0].name().to_owned(), self.hosts[host.0].responder.retract(&id));
                 let Some(advert) = retracted else { return };
                 for (link, _) in self.hosts[host.0].addresses() {
                     self.tally.responses += 1;

@@ -52,7 +52,7 @@ impl World {
             return;
         }
         here.speaks = None;
-        let (name, addresses) = (here.name(), here.addresses());
+        let (name, addresses) = (here.name().to_owned(), here.addresses());
         for (link, bytes) in here.responder.speak(&name, &addresses, now) {
             self.tally.responses += 1;
             self.send(host, link, bytes);
@@ -76,7 +76,7 @@ impl World {
             self.tally.heard += 1;
             if let Some(query) = &query {
                 let here = &mut self.hosts[host.0];
-                let name = here.name();
+                let name = here.name().to_owned();
                 here.responder.hear(interface.id, &name, from, query, &mut self.rng, self.now);
                 self.speak_later(host);
             }

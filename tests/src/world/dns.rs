@@ -1,5 +1,6 @@
 //! DNS messages as the responder reads and writes them.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use simple_dns::rdata::{A, AAAA, PTR, RData, SRV, TXT};
@@ -10,9 +11,16 @@ use wayside_core::agent::io::Advert;
 #[derive(Debug, Default)]
 pub(super) struct Query {
     questions: Vec<(String, QTYPE)>,
-    /// Owner and target of PTR records.
-    known: Vec<(String, String)>,
+    /// Targets of PTR records: instances, and types.
+    known: BTreeSet<String>,
     pub(super) truncated: bool,
+}
+
+/// What an advert is called.
+#[derive(Debug)]
+pub(super) struct Names {
+    service_type: String,
+    instance: String,
 }
 
 /// What is asked about one instance.
@@ -50,36 +58,35 @@ impl Query {
         }
         let questions = packet.questions.iter().map(|asked| (lower(&asked.qname), asked.qtype)).collect();
         let pointers = packet.answers.iter().filter_map(|record| match &record.rdata {
-            RData::PTR(target) => Some((lower(&record.name), lower(&target.0))),
+            RData::PTR(target) => Some(lower(&target.0)),
             _ => None,
         });
         Some(Self { questions, known: pointers.collect(), truncated: packet.has_flags(PacketFlag::TRUNCATION) })
     }
 
-    /// What is asked about `advert`; `None` if nothing, or the asker knows it.
-    pub(super) fn asks(&self, advert: &Advert, host: &str) -> Option<Asked> {
-        let (service_type, instance) = names(advert);
+    /// What is asked about an instance; `None` if nothing, or the asker knows it.
+    pub(super) fn asks(&self, names: &Names, host: &str) -> Option<Asked> {
+        let Names { service_type, instance } = names;
         let mut asked = Asked::default();
         for (name, kind) in &self.questions {
             let of = |wanted: TYPE| *kind == QTYPE::ANY || *kind == QTYPE::TYPE(wanted);
-            if *name == service_type && of(TYPE::PTR) && !self.knows(advert) {
+            if name == service_type && of(TYPE::PTR) && !self.knows(names) {
                 asked = asked.and(Asked::ALL);
-            } else if *name == instance {
+            } else if name == instance {
                 asked.server |= of(TYPE::SRV);
                 asked.text |= of(TYPE::TXT);
             } else if *name == host {
                 asked.address |= of(TYPE::A) || of(TYPE::AAAA);
             } else if *name == ALL_TYPES && of(TYPE::PTR) {
-                asked.types |= !self.known.iter().any(|(owner, target)| owner == ALL_TYPES && *target == service_type);
+                asked.types |= !self.known.contains(service_type);
             }
         }
         (asked != Asked::default()).then_some(asked)
     }
 
-    /// Whether the asker knows that `advert` is there.
-    pub(super) fn knows(&self, advert: &Advert) -> bool {
-        let (service_type, instance) = names(advert);
-        self.known.iter().any(|(owner, target)| *owner == service_type && *target == instance)
+    /// Whether the asker knows that an instance is there.
+    pub(super) fn knows(&self, names: &Names) -> bool {
+        self.known.contains(&names.instance)
     }
 }
 
@@ -98,7 +105,7 @@ impl<'a> Response<'a> {
 
     /// Answers what was asked about `advert`; gives a packet back when it is full.
     pub(super) fn add(&mut self, advert: &Advert, asked: Asked) -> Option<Vec<u8>> {
-        let (service_type, instance) = names(advert);
+        let Names { service_type, instance } = Names::of(advert);
         let full = if self.instances == INSTANCES { std::mem::take(&mut self.instances) > 0 } else { false };
         let before = full.then(|| written(&std::mem::replace(&mut self.packet, fresh())));
         self.instances += 1;
@@ -136,7 +143,7 @@ impl<'a> Response<'a> {
 
 /// The goodbye for `advert`.
 pub(super) fn goodbye(advert: &Advert, host: &str) -> Vec<u8> {
-    let (service_type, instance) = names(advert);
+    let Names { service_type, instance } = Names::of(advert);
     let mut packet = fresh();
     let mut part = |owner: &str, data| packet.answers.push(ResourceRecord::new(name(owner), CLASS::IN, 0, data));
     part(&service_type, RData::PTR(PTR(name(&instance))));
@@ -145,10 +152,12 @@ pub(super) fn goodbye(advert: &Advert, host: &str) -> Vec<u8> {
     written(&packet)
 }
 
-fn names(advert: &Advert) -> (String, String) {
-    let service_type = format!("{}.local", advert.service_type);
-    let instance = format!("{}.{service_type}", advert.instance);
-    (service_type, instance)
+impl Names {
+    pub(super) fn of(advert: &Advert) -> Self {
+        let service_type = format!("{}.local", advert.service_type);
+        let instance = format!("{}.{service_type}", advert.instance);
+        Self { service_type, instance }
+    }
 }
 
 fn server(advert: &Advert, host: &str) -> RData<'static> {

@@ -55,7 +55,7 @@ impl World {
     /// Suspends `host`: it hears nothing, and its timers stand still.
     pub fn sleep(&mut self, host: HostNo) {
         self.hosts[host.0].asleep = true;
-        self.hosts[host.0].armed = None;
+        (self.hosts[host.0].armed, self.hosts[host.0].speaks) = (None, None);
         self.lose(host, DEAD_AFTER);
     }
 
@@ -63,6 +63,7 @@ impl World {
     pub fn wake(&mut self, host: HostNo) {
         self.hosts[host.0].asleep = false;
         self.time_passes(host);
+        self.speak_later(host);
         self.hang_up(host);
     }
 

@@ -19,6 +19,7 @@ use super::{BrokerNo, LinkNo};
 /// A host with its agent.
 #[derive(Debug)]
 pub(super) struct Host {
+    name: String,
     /// What the next agent here starts with, but for the epoch and the journal.
     pub(super) settings: Settings,
     /// `None` while it does not run.
@@ -60,6 +61,7 @@ pub(super) struct Interface {
 impl Host {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
+            name: format!("{}.local", settings.id),
             settings,
             agent: None,
             life: 0,
@@ -97,8 +99,8 @@ impl Host {
     }
 
     /// The name in its SRV records.
-    pub(super) fn name(&self) -> String {
-        format!("{}.local", self.settings.id)
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(super) fn addresses(&self) -> Vec<(LinkId, IpAddr)> {

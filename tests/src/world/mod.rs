@@ -224,6 +224,13 @@ impl World {
         ticket
     }
 
+    /// Renews a registration.
+    pub fn renew(&mut self, host: HostNo, id: ServiceId) -> Ticket {
+        let ticket = self.hosts[host.0].ticket();
+        self.tell(host, "renew", Input::Renew(ticket, id));
+        ticket
+    }
+
     /// How a registration went, once that is known.
     pub fn lease(&self, host: HostNo, ticket: Ticket) -> Option<&Result<Lease, Refusal>> {
         self.hosts[host.0].leases.get(&ticket)
@@ -245,6 +252,11 @@ impl World {
     /// Every host, in order.
     pub fn hosts(&self) -> impl Iterator<Item = HostNo> + use<> {
         (0..self.hosts.len()).map(HostNo)
+    }
+
+    /// Whether an agent runs on `host`.
+    pub fn runs(&self, host: HostNo) -> bool {
+        self.hosts[host.0].agent.is_some()
     }
 
     /// Topics that `broker` retains.

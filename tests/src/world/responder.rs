@@ -13,7 +13,7 @@ use wayside_protocols::service::ServiceId;
 use wayside_protocols::sighting::LinkId;
 use wayside_protocols::time::{Duration, Timestamp};
 
-use super::dns::{Asked, Query, Response};
+use super::dns::{Asked, Names, Query, Response};
 
 /// One host's responder.
 #[derive(Debug, Default)]
@@ -27,6 +27,7 @@ pub(super) struct Responder {
 #[derive(Debug)]
 struct Shown {
     advert: Advert,
+    names: Names,
     announce: Timestamp,
     left: u8,
 }
@@ -43,7 +44,8 @@ impl Responder {
     /// Announces an instance, or what has changed about it.
     pub(super) fn advertise(&mut self, advert: Advert, rng: &mut impl Rng, now: Timestamp) {
         let announce = now + Duration::from_micros(rng.random_range(0..250_000));
-        self.shown.insert(advert.id.clone(), Shown { advert, announce, left: 2 });
+        let names = Names::of(&advert);
+        self.shown.insert(advert.id.clone(), Shown { advert, names, announce, left: 2 });
     }
 
     /// Forgets an instance and says what goodbye to say, if it was ever announced.
@@ -77,12 +79,12 @@ impl Responder {
         let wanted: Vec<(ServiceId, Asked)> = self
             .shown
             .values()
-            .filter_map(|shown| Some((shown.advert.id.clone(), query.asks(&shown.advert, host)?)))
+            .filter_map(|shown| Some((shown.advert.id.clone(), query.asks(&shown.names, host)?)))
             .filter(|(id, _)| self.said.get(&(link, id.clone())).is_none_or(|said| now - *said >= SECOND))
             .collect();
         if let Some(due) = self.due.get_mut(&link).filter(|due| due.askers.len() == 1 && due.askers.contains(&from)) {
             let (shown, wanted) = (&self.shown, &mut due.wanted);
-            wanted.retain(|id, _| shown.get(id).is_none_or(|shown| !query.knows(&shown.advert)));
+            wanted.retain(|id, _| shown.get(id).is_none_or(|shown| !query.knows(&shown.names)));
         }
         if wanted.is_empty() {
             return;

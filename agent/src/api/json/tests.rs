@@ -69,7 +69,7 @@ fn an_answer_has_exactly_these_names() {
                 "tier": "local", "outcome": "answered", "asked": "charging within 100 m", "fitting": 1,
                 "left_out": [{"reason": "too far", "count": 3}, {"reason": "failing their health check", "count": 1}],
                 "nearest_m": null,
-                "text": "local: 1 of charging within 100 m; 3 too far, 1 failing their health check",
+                "text": "local: 1 among charging within 100 m; 3 too far, 1 failing their health check",
             }],
         })
     );
