@@ -34,7 +34,10 @@ async fn main() -> ExitCode {
 async fn play(once: bool) -> Result<usize, Box<dyn Error>> {
     let state = std::env::temp_dir().join(format!("wayside-demo-{}", std::process::id()));
     let mut scene = Scene::start(&state).await?;
-    println!("A city: 200 vehicles on a real broker, two gateways on real mDNS (loopback), and an agent at {}.", scene.here);
+    println!(
+        "A city: 200 vehicles on a real broker, two gateways on real mDNS (loopback), and an agent at {}.",
+        scene.here
+    );
     println!("Its API is http://{}\n", scene.api);
     let wrong = questions::all(&mut scene).await?;
     if !once && wrong == 0 {

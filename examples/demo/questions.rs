@@ -74,7 +74,8 @@ async fn charger(scene: &Scene) -> io::Result<Verdict> {
     if !list(&answer, "instances").is_empty() {
         return Ok(Err("expected none: the nearest stands 1.9 km away".into()));
     }
-    let nearest = list(&answer, "explain").iter().map(|tier| number(tier, "nearest_m")).find(|metres| metres.is_finite());
+    let nearest =
+        list(&answer, "explain").iter().map(|tier| number(tier, "nearest_m")).find(|metres| metres.is_finite());
     let right = nearest.is_some_and(|metres| (metres - 1_900.0).abs() < 1.0);
     Ok(right.then_some(()).ok_or_else(|| format!("expected to hear of the one 1,900 m away, not {nearest:?}")))
 }
@@ -107,9 +108,11 @@ fn against_the_recording(scene: &Scene, answer: &Value) -> Verdict {
             return Err(format!("{id} is {recorded:.1} m away, not {metres:.1} m"));
         }
     }
-    let inside: Vec<String> = near(scene, 500.0 + SLACK).into_iter().map(|vehicle| Fleet::agent(vehicle).to_string()).collect();
+    let inside: Vec<String> =
+        near(scene, 500.0 + SLACK).into_iter().map(|vehicle| Fleet::agent(vehicle).to_string()).collect();
     let stranger = found.iter().find(|(agent, _)| !inside.iter().any(|id| id == agent));
-    stranger.map_or(Ok(()), |(agent, metres)| Err(format!("{agent} is not within 500 m, but said to be at {metres:.1} m")))
+    stranger
+        .map_or(Ok(()), |(agent, metres)| Err(format!("{agent} is not within 500 m, but said to be at {metres:.1} m")))
 }
 
 /// The vehicles that offer something and are within `metres` at the step that was last sent.

@@ -50,7 +50,8 @@ impl Scene {
         let station = here.moved(200.0, 1_900.0);
         let gateways = vec![
             node(state, "gw-crossing", &crossing, "", "name = \"signal-phase\"\nport = 4711\ncritical = true").await?,
-            node(state, "gw-station", &station, "", "name = \"charging\"\nport = 8080\nresources = { power_kw = 150 }").await?,
+            node(state, "gw-station", &station, "", "name = \"charging\"\nport = 8080\nresources = { power_kw = 150 }")
+                .await?,
         ];
         let mqtt = format!("[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"");
         let agent = node(state, "me", &here, &mqtt, "name = \"map-tiles\"\nport = 9000").await?;

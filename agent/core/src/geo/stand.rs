@@ -295,7 +295,8 @@ fn descend(node: &ParentNode<Leaf>, circle: &Circle, found: &mut impl FnMut(u32)
 }
 
 fn approach(node: &ParentNode<Leaf>, centre: [f32; 2], worth: &mut f64, found: &mut impl FnMut(u32) -> f64) {
-    let mut order: Vec<_> = node.children().iter().map(|child| (Tile::around(child).distance_2(&centre), child)).collect();
+    let mut order: Vec<_> =
+        node.children().iter().map(|child| (Tile::around(child).distance_2(&centre), child)).collect();
     order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     for (distance_2, child) in order {
         // Allows for f32 rounding.
