@@ -13,3 +13,4 @@ pub mod net;
 pub mod place;
 pub mod wait;
 pub mod wayside;
+pub mod world;

@@ -33,13 +33,11 @@ impl Fields {
     }
 
     fn object(path: String, value: Value) -> Result<Self, Problem> {
-        match value {
-            Value::Object(map) => Ok(Self { path, map, known: Vec::new() }),
-            other => {
-                let path = if path.is_empty() { "(body)" } else { &path };
-                Err(Problem::field(path, &other, "an object"))
-            }
+        if let Value::Object(map) = value {
+            return Ok(Self { path, map, known: Vec::new() });
         }
+        let path = if path.is_empty() { "(body)" } else { &path };
+        Err(Problem::field(path, &value, "an object"))
     }
 
     /// The object in `name`.
@@ -151,7 +149,7 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
 /// The part of a name's error after the value: the limit.
 fn told(error: &impl Display) -> String {
     let text = error.to_string();
-    text.split_once("not allowed: ").map_or(text.clone(), |(_, limit)| limit.into())
+    text.split_once("not allowed: ").map_or(text.as_str(), |(_, limit)| limit).into()
 }
 
 #[cfg(test)]

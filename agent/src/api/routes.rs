@@ -35,7 +35,7 @@ pub(super) fn router(api: &Api, listen: &Listen) -> Router {
 }
 
 /// The paths, and what each takes. `openapi.json` lists the same.
-pub(super) const PATHS: [(&str, fn() -> MethodRouter<Api>); 9] = [
+pub(super) const PATHS: [(&str, Methods); 9] = [
     ("/v1/discovery/services", || post(find)),
     ("/v1/discovery/services/{id}", || get(show)),
     ("/v1/discovery/registration", || post(register)),
@@ -46,6 +46,9 @@ pub(super) const PATHS: [(&str, fn() -> MethodRouter<Api>); 9] = [
     ("/openapi.json", || get(async || as_json(OPENAPI.into()))),
     ("/", || get(page)),
 ];
+
+/// What one path takes, by method.
+type Methods = fn() -> MethodRouter<Api>;
 
 /// A body that is JSON.
 pub(super) fn as_json(bytes: Vec<u8>) -> Response {

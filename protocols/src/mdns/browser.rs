@@ -16,7 +16,7 @@ use super::question::Browse;
 use super::service_type::ServiceType;
 use crate::service::ServiceId;
 use crate::sighting::{LinkId, Sighting};
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 
 /// Finds what others announce on one link (RFC 6762 section 5.2, "continuous querying"; RFC 6763 section 4).
 ///
@@ -168,9 +168,11 @@ impl Browser {
         self.outbox.clear();
     }
 
-    /// Does what is due.
+    /// Does what is due. If it is long past, the host slept, and everything is asked anew as after joining a link.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        if core::mem::take(&mut self.restart) {
+        // One question after hours of sleep may be lost, and the next would be an hour away.
+        let overslept = self.agenda.first().is_some_and(|due| now - due > OVERSLEPT);
+        if core::mem::take(&mut self.restart) || overslept {
             self.start_over(now);
         }
         while let Some(subject) = self.agenda.pop(now) {
@@ -240,17 +242,21 @@ pub(super) enum Leaving {
 pub(super) fn on_link(addresses: &[(IpAddr, u8)], ip: IpAddr) -> bool {
     let shares = |own: u128, other: u128, width: u32, prefix: u8| {
         let host_bits = width.saturating_sub(u32::from(prefix));
-        own.checked_shr(host_bits).unwrap_or(0) == other.checked_shr(host_bits).unwrap_or(0)
+        // A prefix of 0 shifts everything out: a link without a prefix has every sender on it.
+        own.checked_shr(host_bits) == other.checked_shr(host_bits)
     };
-    match ip {
-        IpAddr::V4(v4) if v4.is_link_local() => true,
-        IpAddr::V6(v6) if v6.is_unicast_link_local() => true,
-        _ => addresses.iter().any(|(own, prefix)| match (own, ip) {
-            (IpAddr::V4(own), IpAddr::V4(ip)) => shares(own.to_bits().into(), ip.to_bits().into(), 32, *prefix),
-            (IpAddr::V6(own), IpAddr::V6(ip)) => shares(own.to_bits(), ip.to_bits(), 128, *prefix),
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }),
-    }
+    let link_local = match ip {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    let neighbour = |(own, prefix): &(IpAddr, u8)| match (own, ip) {
+        (IpAddr::V4(own), IpAddr::V4(ip)) => shares(own.to_bits().into(), ip.to_bits().into(), 32, *prefix),
+        (IpAddr::V6(own), IpAddr::V6(ip)) => shares(own.to_bits(), ip.to_bits(), 128, *prefix),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    };
+    link_local || addresses.iter().any(neighbour)
 }
 
 const MDNS_PORT: u16 = 5353;
+/// Nobody is this late who was awake.
+const OVERSLEPT: Duration = Duration::from_secs(10);
