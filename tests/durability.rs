@@ -1,6 +1,7 @@
 //! What was acknowledged is on disk, whenever the power goes.
 
 use std::collections::BTreeSet;
+use std::sync::mpsc;
 use std::time::Duration;
 use std::{fs, thread};
 
@@ -116,24 +117,35 @@ impl Books {
     }
 }
 
-/// Three clients register and withdraw until the agent is killed under them.
+/// Three clients register and withdraw until the agent is killed under them: in every other round `load` after they
+/// began, otherwise `load` after the first acknowledgement, however slow the disk is.
 fn work(agent: &mut Wayside, here: &BTreeSet<String>, round: usize, load: Duration) -> Told {
     let door = agent.door.clone();
+    let (acknowledged, first) = mpsc::channel();
     thread::scope(|scope| {
         let clients: Vec<_> = (0..3)
             .map(|client| {
                 let old = here.iter().skip(client).step_by(3);
                 let door = &door;
-                scope.spawn(move || work_of_one(door, &format!("svc-{round}-{client}"), old))
+                let acknowledged = acknowledged.clone();
+                scope.spawn(move || work_of_one(door, &format!("svc-{round}-{client}"), old, &acknowledged))
             })
             .collect();
+        if round % 2 == 1 {
+            first.recv_timeout(Duration::from_secs(5)).expect("a registration is acknowledged within 5 s");
+        }
         thread::park_timeout(load);
         agent.daemon.kill();
         clients.into_iter().map(|client| client.join().expect("no client panics")).fold(Told::default(), Told::and)
     })
 }
 
-fn work_of_one<'a>(door: &Door, stem: &str, mut old: impl Iterator<Item = &'a String>) -> Told {
+fn work_of_one<'a>(
+    door: &Door,
+    stem: &str,
+    mut old: impl Iterator<Item = &'a String>,
+    acknowledged: &mpsc::Sender<()>,
+) -> Told {
     let mut told = Told::default();
     for number in 0.. {
         let Some(id) = register(door, &format!("{stem}-{number}")) else {
@@ -141,6 +153,8 @@ fn work_of_one<'a>(door: &Door, stem: &str, mut old: impl Iterator<Item = &'a St
             break;
         };
         told.registered.insert(id);
+        // Nobody may be waiting any more.
+        let _ = acknowledged.send(());
         let Some(id) = (number % 3 == 0).then(|| old.next()).flatten() else { continue };
         if !withdraw(door, id) {
             told.unanswered.insert(id.clone());
