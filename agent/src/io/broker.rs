@@ -94,6 +94,7 @@ impl Session {
                     client.disconnect_with_timeout(FAREWELL).await?;
                     // It ends with an error, since the connection does.
                     drop(time::timeout(FAREWELL, listening).await);
+                    debug!(broker = %settings.address, "disconnected");
                     return Ok(());
                 }
             },
