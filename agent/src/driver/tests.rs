@@ -55,7 +55,7 @@ async fn a_registration_is_refused_when_the_disk_does_not_keep_up() {
     let handle = world.handle.clone();
     let _waiting = tokio::spawn(async move { handle.register(registration("a")).await });
     while entries.is_empty() {
-        tokio::task::yield_now().await;
+        task::yield_now().await;
     }
     let refused = world.handle.register(registration("b")).await;
     assert!(matches!(refused, Err(RegisterError::Refused(Refusal::Disk(_)))), "{refused:?}");
@@ -141,7 +141,7 @@ async fn requests_beyond_the_queue_are_told_so() {
         })
         .collect();
     while handle.commands.capacity() > 0 {
-        tokio::task::yield_now().await;
+        task::yield_now().await;
     }
     assert_eq!(handle.read(|_, _| ()).await, Err(Busy::Full { limit: Handle::CAPACITY }));
     waiting.iter().for_each(JoinHandle::abort);
