@@ -15,6 +15,10 @@ use wayside_protocols::time::UnixMillis;
 
 #[test]
 fn killed_at_any_moment_it_loses_nothing_that_was_acknowledged() {
+    // The same test is run again as the process that is killed.
+    if let (Ok(dir), Ok(next)) = (std::env::var("JOURNAL_DIR"), std::env::var("JOURNAL_NEXT")) {
+        return write_until_killed(Path::new(&dir), next.parse().unwrap());
+    }
     let dir = std::env::temp_dir().join(format!("wayside-kill-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&dir);
     // The serial number of the last acknowledged operation on each id, over all lives.
@@ -36,13 +40,9 @@ fn killed_at_any_moment_it_loses_nothing_that_was_acknowledged() {
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
-/// The child: writes as fast as it can until it is killed, and says what is on disk.
-#[test]
-#[ignore = "run by the test above, in a process of its own"]
-fn child() {
-    let (Ok(dir), Ok(next)) = (std::env::var("JOURNAL_DIR"), std::env::var("JOURNAL_NEXT")) else { return };
-    let (mut journal, _) = Journal::open(Path::new(&dir), UnixMillis(0));
-    let mut serial: u64 = next.parse().unwrap();
+/// Writes as fast as it can until it is killed, and says what is on disk.
+fn write_until_killed(dir: &Path, mut serial: u64) {
+    let (mut journal, _) = Journal::open(dir, UnixMillis(0));
     let mut acknowledgements = std::io::stderr();
     loop {
         let batch: Vec<u64> = (serial..=serial + serial % UNDER_WAY).collect();
@@ -57,7 +57,7 @@ fn child() {
 fn live(dir: &Path, next: u64, moment: Duration) -> Vec<u64> {
     let this: PathBuf = std::env::current_exe().unwrap();
     let mut child = Command::new(this)
-        .args(["--ignored", "--exact", "child", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "killed_at_any_moment_it_loses_nothing_that_was_acknowledged", "--nocapture"])
         .env("JOURNAL_DIR", dir)
         .env("JOURNAL_NEXT", next.to_string())
         .stdout(Stdio::null())

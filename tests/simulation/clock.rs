@@ -58,9 +58,11 @@ fn who_slept_for_eight_hours_believes_nothing_old_and_finds_everybody_again() {
     assert_eq!((world.missing(), world.ghosts()), (vec![], vec![]));
 }
 
+/// The hundred minutes end in the same second in which everybody else has just answered: no responder says it again so
+/// soon (RFC 6762 section 6), and the first question after the sleep goes unanswered.
 #[test]
 fn who_dozed_for_a_while_finds_everybody_on_its_link_again() {
-    for minutes in [1, 3, 10, 30, 70, 100] {
+    for minutes in [1, 3, 10, 30, 70, 100, 480] {
         let mut world = World::new(24);
         let (_, hosts) = on_a_link(&mut world, 6, 0.0);
         world.boot_all(SECOND);
@@ -68,11 +70,7 @@ fn who_dozed_for_a_while_finds_everybody_on_its_link_again() {
         world.sleep(hosts[2]);
         world.run(minutes * MINUTE);
         world.wake(hosts[2]);
-        world.run(10 * SECOND);
-        eprintln!("10 s on: {:?}", world.missing());
-        world.run(10 * MINUTE);
-        eprintln!("10 min on: {:?}", world.missing());
-        let took = world.run_until("everybody knows everybody", 61 * MINUTE, |world| world.missing().is_empty());
+        let took = world.run_until("everybody knows everybody", 5 * SECOND, |world| world.missing().is_empty());
         eprintln!("asleep for {minutes} min: found everybody after {took:?}");
     }
 }

@@ -10,7 +10,7 @@ pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
 /// The middle of every town.
 pub(crate) fn square() -> Position {
-    Position::new(48.8566, 2.3522).unwrap()
+    Position::new(48.8566, 2.3522).expect("a place on Earth")
 }
 
 /// Gateways on one link, each offering `charging`.

@@ -68,7 +68,10 @@ impl Fields {
     /// A whole number from `low` to `high`.
     pub(crate) fn whole(&mut self, name: &'static str, low: u64, high: u64) -> Result<Option<u64>, Problem> {
         let Some(value) = self.take(name) else { return Ok(None) };
-        match value.as_u64() {
+        // 60.0 is a whole number too; the cast saturates, and the range is checked after it.
+        let integral =
+            || value.as_f64().filter(|number| number.fract() == 0.0 && *number >= 0.0).map(|number| number as u64);
+        match value.as_u64().or_else(integral) {
             Some(number) if number >= low && number <= high => Ok(Some(number)),
             _ => Err(Problem::field(&self.at(name), &value, &format!("a whole number from {low} to {high}"))),
         }

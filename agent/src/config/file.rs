@@ -101,7 +101,7 @@ fn read(path: &Path) -> Result<String, String> {
 const MAX_BYTES: u64 = 1 << 20;
 
 fn drop_ins(path: &Path) -> Vec<PathBuf> {
-    let directory = path.parent().unwrap_or(Path::new("")).join("wayside.d");
+    let directory = path.with_file_name("wayside.d");
     let listed = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut files: Vec<PathBuf> = listed.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
     files.sort();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use wayside_protocols::time::Duration;
@@ -78,7 +78,7 @@ impl<'t, 'f> Section<'t, 'f> {
                 return Err(("is empty".to_owned(), "leave the key out for none".to_owned()));
             }
             Ok(match &node.origin {
-                Origin::File(file, _) => file.parent().unwrap_or(Path::new("")).join(written),
+                Origin::File(file, _) => file.with_file_name(written),
                 Origin::Environment(_) | Origin::Nowhere => PathBuf::from(written),
             })
         })
@@ -87,15 +87,7 @@ impl<'t, 'f> Section<'t, 'f> {
     /// A number in `low..=high`.
     pub(super) fn number(&mut self, key: &'static str, low: f64, high: f64) -> Option<f64> {
         self.take(key, |node| {
-            let given = match &node.value {
-                Value::Number(number) => *number,
-                #[expect(clippy::cast_precision_loss, reason = "no range here reaches 2^53")]
-                Value::Whole(whole) => *whole as f64,
-                Value::Text(text) if from_environment(node) => {
-                    text.trim().parse().map_err(|_| (format!("is {text:?}, not a number"), String::new()))?
-                }
-                other => return Err(wrong_sort(other, "a number")),
-            };
+            let given = read(node, "a number", Value::number)?;
             // A NaN compares false with everything, so it is refused here too.
             if given >= low && given <= high { Ok(given) } else { Err(outside(given, low, high)) }
         })
@@ -104,36 +96,21 @@ impl<'t, 'f> Section<'t, 'f> {
     /// A whole number in `low..=high`.
     pub(super) fn whole(&mut self, key: &'static str, low: u64, high: u64) -> Option<u64> {
         self.take(key, |node| {
-            let given = match &node.value {
-                Value::Whole(whole) => *whole,
-                Value::Text(text) if from_environment(node) => {
-                    text.trim().parse().map_err(|_| (format!("is {text:?}, not a whole number"), String::new()))?
-                }
-                Value::Number(number) => return Err(outside(*number, low, high)),
-                other => return Err(wrong_sort(other, "a whole number")),
-            };
-            match u64::try_from(given) {
-                Ok(whole) if (low..=high).contains(&whole) => Ok(whole),
-                _ => Err(outside(given, low, high)),
-            }
+            let given = read(node, "a whole number", Value::whole)?;
+            let whole = u64::try_from(given).ok().filter(|whole| (low..=high).contains(whole));
+            whole.ok_or_else(|| outside(given, low, high))
         })
     }
 
     /// Yes or no.
     pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
-        self.take(key, |node| match &node.value {
-            Value::Flag(flag) => Ok(*flag),
-            Value::Text(text) if from_environment(node) => {
-                text.trim().parse().map_err(|_| (format!("is {text:?}"), "write true or false".to_owned()))
-            }
-            other => Err(wrong_sort(other, "true or false")),
-        })
+        self.take(key, |node| read(node, "true or false", Value::flag))
     }
 
     /// A duration with its unit, in `low..=high`.
     pub(super) fn duration(&mut self, key: &'static str, low: Duration, high: Duration) -> Option<Duration> {
         self.take(key, |node| {
-            if matches!(node.value, Value::Whole(_) | Value::Number(_)) {
+            if node.value.number().is_some() {
                 return Err(("has no unit".to_owned(), "write it as text, like \"30s\"".to_owned()));
             }
             let given = words::duration(text(node)?).map_err(|error| (format!("is wrong: {error}"), String::new()))?;
@@ -147,12 +124,12 @@ impl<'t, 'f> Section<'t, 'f> {
 
     /// A list of texts; in the environment, separated by commas.
     pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
-        self.take(key, |node| match &node.value {
-            Value::List(list) => list.iter().map(|item| text(item).map(str::to_owned)).collect(),
-            Value::Text(text) if from_environment(node) => {
+        self.take(key, |node| match (node.value.list(), from_environment(node)) {
+            (Some(list), _) => list.iter().map(|item| text(item).map(str::to_owned)).collect(),
+            (None, Some(text)) => {
                 Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
             }
-            other => Err(wrong_sort(other, "a list of strings")),
+            (None, None) => Err(wrong_sort(&node.value, "a list of strings")),
         })
     }
 
@@ -166,9 +143,9 @@ impl<'t, 'f> Section<'t, 'f> {
 
     /// Each table of the list at `key`, likewise.
     pub(super) fn tables<T>(&mut self, key: &'static str, mut read: impl FnMut(&mut Section<'t, '_>) -> T) -> Vec<T> {
-        let list = self.take(key, |node| match &node.value {
-            Value::List(list) => Ok(list),
-            other => Err((wrong_sort(other, "a list of tables").0, format!("write [[{key}]], with two brackets"))),
+        let list = self.take(key, |node| {
+            let hint = || format!("write [[{key}]], with two brackets");
+            node.value.list().ok_or_else(|| (wrong_sort(&node.value, "a list of tables").0, hint()))
         });
         let mut found = Vec::new();
         for (index, node) in list.into_iter().flatten().enumerate() {
@@ -222,7 +199,7 @@ impl<'t, 'f> Section<'t, 'f> {
                 || format!("known here: {}", self.asked.join(", ")),
                 |near| format!("did you mean {near}?"),
             );
-            if self.node(key).is_some_and(from_environment) {
+            if self.node(key).and_then(from_environment).is_some() {
                 self.warn(key, "is not a known key; ignored", hint);
             } else {
                 self.complain(key, "is not a known key", hint);
@@ -259,21 +236,25 @@ impl<'t, 'f> Section<'t, 'f> {
 
 /// The text of a node.
 pub(super) fn text(node: &Node) -> Result<&str, Complaint> {
-    match &node.value {
-        Value::Text(text) => Ok(text),
-        other => Err(wrong_sort(other, "a string")),
-    }
+    node.value.text().ok_or_else(|| wrong_sort(&node.value, "a string"))
 }
 
 fn table(node: &Node) -> Result<&Table, Complaint> {
-    match &node.value {
-        Value::Table(table) => Ok(table),
-        other => Err(wrong_sort(other, "a table")),
-    }
+    node.value.table().ok_or_else(|| wrong_sort(&node.value, "a table"))
 }
 
-fn from_environment(node: &Node) -> bool {
-    matches!(node.origin, Origin::Environment(_))
+/// A value of one sort; in the environment everything is text and is read as that sort.
+fn read<T: FromStr>(node: &Node, sort: &str, value: fn(&Value) -> Option<T>) -> Result<T, Complaint> {
+    if let Some(given) = value(&node.value) {
+        return Ok(given);
+    }
+    let text = from_environment(node).ok_or_else(|| wrong_sort(&node.value, sort))?;
+    text.trim().parse().map_err(|_| (format!("is {text:?}, but must be {sort}"), String::new()))
+}
+
+/// The text of an environment variable.
+fn from_environment(node: &Node) -> Option<&str> {
+    if matches!(node.origin, Origin::Environment(_)) { node.value.text() } else { None }
 }
 
 fn wrong_sort(given: &Value, wanted: &str) -> Complaint {

@@ -7,7 +7,7 @@ use wayside_protocols::service::{Host, Label, ServiceName, Value as Amount};
 use wayside_protocols::time::Duration;
 
 use super::section::{Complaint, Section, text};
-use super::written::{Node, Value};
+use super::written::Node;
 use super::{Standing, point};
 
 /// One own service. It becomes a registration once the agent's id is known.
@@ -87,14 +87,11 @@ fn pairs<T>(
 }
 
 fn amount(node: &Node) -> Result<Amount, Complaint> {
-    match &node.value {
-        #[expect(clippy::cast_precision_loss, reason = "an amount beyond 2^53 is none")]
-        Value::Whole(whole) => Ok(Amount::Number(*whole as f64)),
-        Value::Number(number) if number.is_finite() => Ok(Amount::Number(*number)),
-        Value::Flag(flag) => Ok(Amount::Flag(*flag)),
-        Value::Text(text) => Ok(Amount::Text(text.as_str().into())),
-        other => Err((format!("is {}", other.sort()), "a finite number, true or false, or a word".to_owned())),
-    }
+    let number = node.value.number().filter(|number| number.is_finite()).map(Amount::Number);
+    let flag = || node.value.flag().map(Amount::Flag);
+    let word = || node.value.text().map(|text| Amount::Text(text.into()));
+    let wrong = || (format!("is {}", node.value.sort()), "a finite number, true or false, or a word".to_owned());
+    number.or_else(flag).or_else(word).ok_or_else(wrong)
 }
 
 fn health_check(section: &mut Section<'_, '_>) -> Option<HealthCheck> {

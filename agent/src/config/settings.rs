@@ -55,7 +55,7 @@ impl Config {
         service.agent = Some(agent.clone());
         service.trust = Trust::Own;
         // The unspecified address stands for this host; the core puts in the one that neighbours reach.
-        let host = own.address.clone().unwrap_or(Host::Ip(Ipv4Addr::UNSPECIFIED.into()));
+        let host = own.address.clone().unwrap_or_else(|| Host::Ip(Ipv4Addr::UNSPECIFIED.into()));
         service.endpoint = (own.port > 0 || own.address.is_some()).then_some(Endpoint { host, port: own.port });
         service.fix = own.position.map(|at| Fix::fixed(at.position, at.accuracy, Timestamp::START));
         service.priority = own.priority;

@@ -1,3 +1,4 @@
+use super::written::Table;
 use super::*;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -184,21 +185,13 @@ fn uncommented(text: &str) -> String {
     text.lines().filter(setting).map(|line| line.trim_start_matches("# ")).collect::<Vec<_>>().join("\n")
 }
 
-fn keys(table: &super::written::Table, path: &str) -> BTreeSet<String> {
-    use super::written::Value;
+fn keys(table: &Table, path: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (key, node) in &table.0 {
         let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        match &node.value {
-            Value::Table(below) => found.extend(keys(below, &full)),
-            Value::List(list) => {
-                for item in list {
-                    if let Value::Table(below) = &item.value {
-                        found.extend(keys(below, &full));
-                    }
-                }
-            }
-            _ => {}
+        let listed = node.value.list().into_iter().flatten().filter_map(|item| item.value.table());
+        for below in node.value.table().into_iter().chain(listed) {
+            found.extend(keys(below, &full));
         }
         found.insert(full);
     }

@@ -28,6 +28,31 @@ pub(super) enum Value {
 }
 
 impl Value {
+    pub(super) fn text(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
+    pub(super) fn whole(&self) -> Option<i64> {
+        if let Self::Whole(whole) = self { Some(*whole) } else { None }
+    }
+
+    /// A number, whole or not; no range in a configuration reaches 2^53, where whole ones begin to lose digits.
+    pub(super) fn number(&self) -> Option<f64> {
+        if let Self::Number(number) = self { Some(*number) } else { self.whole().map(|whole| whole as f64) }
+    }
+
+    pub(super) fn flag(&self) -> Option<bool> {
+        if let Self::Flag(flag) = self { Some(*flag) } else { None }
+    }
+
+    pub(super) fn list(&self) -> Option<&[Node]> {
+        if let Self::List(list) = self { Some(list) } else { None }
+    }
+
+    pub(super) fn table(&self) -> Option<&Table> {
+        if let Self::Table(table) = self { Some(table) } else { None }
+    }
+
     /// The sort, with its article, for `is a string, but must be a number`.
     pub(super) fn sort(&self) -> &'static str {
         match self {

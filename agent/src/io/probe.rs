@@ -13,12 +13,13 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use wayside_core::registration::{DueProbe, Probe};
 use wayside_protocols::service::ServiceId;
-use wayside_protocols::time::Duration;
+use wayside_protocols::time::{Duration, Timestamp};
 
+use crate::clock::Clock;
 use crate::driver::{Inbox, Message};
 
 /// Why a check failed.
@@ -106,10 +107,10 @@ pub async fn run(due: DueProbe) -> Result<Duration, ProbeError> {
     if let Some(what) = forbidden(due.target.ip()) {
         return Err(ProbeError::Forbidden(due.target.ip(), what));
     }
-    let begun = Instant::now();
+    let clock = Clock::start();
     let limit = due.timeout;
     timeout(limit, answers(due)).await.unwrap_or(Err(ProbeError::Late(limit)))?;
-    Ok(begun.elapsed())
+    Ok(clock.now() - Timestamp::START)
 }
 
 /// What keeps health checks from an address, if anything does: nobody may use the agent to reach the metadata service
@@ -175,10 +176,10 @@ mod tests {
     }
 
     /// Answers every connection with the same bytes and hands back what was asked.
-    async fn server(reply: &'static [u8]) -> (SocketAddr, tokio::sync::mpsc::Receiver<String>) {
+    async fn server(reply: &'static [u8]) -> (SocketAddr, mpsc::Receiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (asked, requests) = tokio::sync::mpsc::channel(8);
+        let (asked, requests) = mpsc::channel(8);
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut head = vec![0; 4_096];

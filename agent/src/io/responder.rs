@@ -34,7 +34,7 @@ pub async fn run(agent: AgentId, selection: Selection, tally: Arc<Tally>, mut or
         tokio::select! {
             biased;
             order = orders.recv() => match order {
-                Some(ResponderOrder::Advertise(advert)) => drop(responder.wanted.insert(advert.id.clone(), *advert)),
+                Some(ResponderOrder::Advertise(advert)) => responder.want(*advert),
                 Some(ResponderOrder::Retract(id)) => drop(responder.wanted.remove(&id)),
                 None => return responder.leave().await,
             },
@@ -54,6 +54,16 @@ struct Responder {
 }
 
 impl Responder {
+    /// What was said already is said again: the agent orders it when a link has come back.
+    fn want(&mut self, advert: Advert) {
+        if let Some(thread) = &mut self.thread
+            && thread.said.get(&advert.id).is_some_and(|said| said.advert == advert)
+        {
+            thread.said.remove(&advert.id);
+        }
+        self.wanted.insert(advert.id.clone(), advert);
+    }
+
     /// Sees to it that the thread is there and well.
     fn look(&mut self) {
         if let Some(thread) = &mut self.thread {

@@ -16,7 +16,7 @@ use super::question::Browse;
 use super::service_type::ServiceType;
 use crate::service::ServiceId;
 use crate::sighting::{LinkId, Sighting};
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 
 /// Finds what others announce on one link (RFC 6762 section 5.2, "continuous querying"; RFC 6763 section 4).
 ///
@@ -168,9 +168,11 @@ impl Browser {
         self.outbox.clear();
     }
 
-    /// Does what is due.
+    /// Does what is due. If it is long past, the host slept, and everything is asked anew as after joining a link.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        if core::mem::take(&mut self.restart) {
+        // One question after hours of sleep may be lost, and the next would be an hour away.
+        let overslept = self.agenda.first().is_some_and(|due| now - due > OVERSLEPT);
+        if core::mem::take(&mut self.restart) || overslept {
             self.start_over(now);
         }
         while let Some(subject) = self.agenda.pop(now) {
@@ -256,3 +258,5 @@ pub(super) fn on_link(addresses: &[(IpAddr, u8)], ip: IpAddr) -> bool {
 }
 
 const MDNS_PORT: u16 = 5353;
+/// Nobody is this late who was awake.
+const OVERSLEPT: Duration = Duration::from_secs(10);

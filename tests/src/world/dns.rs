@@ -57,9 +57,9 @@ impl Query {
             return None;
         }
         let questions = packet.questions.iter().map(|asked| (lower(&asked.qname), asked.qtype)).collect();
-        let pointers = packet.answers.iter().filter_map(|record| match &record.rdata {
-            RData::PTR(target) => Some(lower(&target.0)),
-            _ => None,
+        let pointers = packet.answers.iter().filter_map(|record| {
+            let RData::PTR(target) = &record.rdata else { return None };
+            Some(lower(&target.0))
         });
         Some(Self { questions, known: pointers.collect(), truncated: packet.has_flags(PacketFlag::TRUNCATION) })
     }

@@ -84,7 +84,9 @@ impl Responder {
             .collect();
         if let Some(due) = self.due.get_mut(&link).filter(|due| due.askers.len() == 1 && due.askers.contains(&from)) {
             let (shown, wanted) = (&self.shown, &mut due.wanted);
-            wanted.retain(|id, _| shown.get(id).is_none_or(|shown| !query.knows(&shown.names)));
+            let known = |id: &ServiceId| shown.get(id).is_some_and(|shown| query.knows(&shown.names));
+            // Known answers are pointers; what was asked by name is still wanted.
+            wanted.retain(|id, asked| *asked != Asked::ALL || !known(id));
         }
         if wanted.is_empty() {
             return;
