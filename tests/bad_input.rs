@@ -22,7 +22,7 @@ fn a_question_out_of_range_is_refused_with_field_value_and_limit() {
         (at(json!("NaN"), json!(2), json!(100)), "lat", "NaN"),
         (at(json!(null), json!(2), json!(100)), "lat", ""),
         (at(json!(48), json!(2), json!(-1)), "radius_m", "-1"),
-        (at(json!(48), json!(2), json!(1e300)), "radius_m", "e300"),
+        (at(json!(48), json!(2), json!(1e300)), "radius_m", "300"),
         (at(json!(48), json!(2), json!("wide")), "radius_m", "wide"),
         (json!({"service_name": "x", "colour": "red"}), "colour", ""),
         (json!({"service_name": "x", "limit": 1001}), "limit", "1001"),

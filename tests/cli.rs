@@ -240,11 +240,13 @@ fn an_empty_file_is_a_working_agent_for_a_plain_user() {
     let config = config.display().to_string();
     let mut agent = Daemon::start("agent", as_nobody(&["run", "--config", &config]), scratch.path());
 
-    let found = eventually(SOON, "it answers at its default address", || {
+    let announced = || ran(&mut as_nobody(&["announce", "charging", "--port", "8080"]));
+    eventually(SOON, "it answers at its default address", || {
         assert_eq!(agent.ended(), None);
-        Some(ran(&mut as_nobody(&["find", "wayside", "-o", "json"]))).filter(|ran| ran.code == 0)
+        Some(announced()).filter(|ran| ran.code == 0)
     });
-    assert!(found.stdout.contains("instances"), "{found:?}");
+    let found = ran(&mut as_nobody(&["find", "charging"]));
+    assert_eq!(found.code, 0, "{found:?}");
     assert!(agent.stop().success());
 }
 

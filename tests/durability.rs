@@ -1,6 +1,7 @@
 //! What was acknowledged is on disk, whenever the power goes.
 
 use std::collections::BTreeSet;
+use std::sync::mpsc;
 use std::time::Duration;
 use std::{fs, thread};
 
@@ -18,8 +19,9 @@ fn two_hundred_kills_under_load_lose_nothing_that_was_acknowledged() {
     let mut books = Books::default();
     let mut acknowledged = 0;
     for round in 0..ROUNDS {
-        let load = Duration::from_micros(rng.random_range(0..60_000));
-        let told = work(&mut agent, &books.here, round, load);
+        let moment =
+            Moment { answers: rng.random_range(0..20), after: Duration::from_micros(rng.random_range(0..3_000)) };
+        let told = work(&mut agent, &books.here, round, moment);
         acknowledged += told.registered.len() + told.withdrawn.len();
         books.note(told);
         agent.restart();
@@ -83,6 +85,12 @@ struct Told {
     unanswered: BTreeSet<String>,
 }
 
+/// When the power goes: so long after so many answers.
+struct Moment {
+    answers: usize,
+    after: Duration,
+}
+
 impl Told {
     fn and(mut self, other: Self) -> Self {
         self.registered.extend(other.registered);
@@ -117,23 +125,32 @@ impl Books {
 }
 
 /// Three clients register and withdraw until the agent is killed under them.
-fn work(agent: &mut Wayside, here: &BTreeSet<String>, round: usize, load: Duration) -> Told {
+fn work(agent: &mut Wayside, here: &BTreeSet<String>, round: usize, moment: Moment) -> Told {
     let door = agent.door.clone();
+    let (tick, answers) = mpsc::channel();
     thread::scope(|scope| {
         let clients: Vec<_> = (0..3)
             .map(|client| {
                 let old = here.iter().skip(client).step_by(3);
-                let door = &door;
-                scope.spawn(move || work_of_one(door, &format!("svc-{round}-{client}"), old))
+                let (door, tick) = (&door, tick.clone());
+                scope.spawn(move || work_of_one(door, &format!("svc-{round}-{client}"), old, &tick))
             })
             .collect();
-        thread::park_timeout(load);
+        for _ in 0..moment.answers {
+            answers.recv_timeout(Duration::from_secs(10)).expect("the agent answers");
+        }
+        thread::park_timeout(moment.after);
         agent.daemon.kill();
         clients.into_iter().map(|client| client.join().expect("no client panics")).fold(Told::default(), Told::and)
     })
 }
 
-fn work_of_one<'a>(door: &Door, stem: &str, mut old: impl Iterator<Item = &'a String>) -> Told {
+fn work_of_one<'a>(
+    door: &Door,
+    stem: &str,
+    mut old: impl Iterator<Item = &'a String>,
+    tick: &mpsc::Sender<()>,
+) -> Told {
     let mut told = Told::default();
     for number in 0.. {
         let Some(id) = register(door, &format!("{stem}-{number}")) else {
@@ -141,6 +158,7 @@ fn work_of_one<'a>(door: &Door, stem: &str, mut old: impl Iterator<Item = &'a St
             break;
         };
         told.registered.insert(id);
+        tick.send(()).expect("somebody waits");
         let Some(id) = (number % 3 == 0).then(|| old.next()).flatten() else { continue };
         if !withdraw(door, id) {
             told.unanswered.insert(id.clone());

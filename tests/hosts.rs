@@ -54,7 +54,7 @@ fn five_agents_find_each_other_and_what_each_offers() {
     let hosts: Vec<Host> = NAMES.iter().map(|_| net.host(Family::Both)).collect();
     let agents: Vec<Wayside> = hosts.iter().zip(NAMES).map(|(host, name)| agent(host, name)).collect();
     for agent in &agents {
-        agent.register(json!({"name": "charging", "address": "10.0.0.5", "port": 8080, "ttl_s": 600}));
+        agent.register(json!({"name": "charging", "address": "10.77.0.200", "port": 8080, "ttl_s": 600}));
     }
 
     all_find_all(&agents);
@@ -101,7 +101,7 @@ fn an_interface_that_goes_down_and_comes_back_brings_the_neighbours_back() {
     b.finds("wayside", "a", SOON);
 
     right.down();
-    b.register(json!({"name": "charging", "address": "10.0.0.5", "port": 8080, "ttl_s": 600}));
+    b.register(json!({"name": "charging", "address": "10.77.0.200", "port": 8080, "ttl_s": 600}));
     throughout(Duration::from_secs(2), "the cut-off agent answers for itself", || b.instances("charging").len() == 1);
     right.up();
 
@@ -128,7 +128,7 @@ fn a_host_whose_cable_moves_to_another_bridge_finds_the_neighbours_there() {
     away.finds("wayside", "roaming", LATER);
     rover.unplug();
     rover.plug(LAN);
-    roaming.register(json!({"name": "charging", "address": "10.0.0.5", "port": 8080, "ttl_s": 600}));
+    roaming.register(json!({"name": "charging", "address": "10.77.0.200", "port": 8080, "ttl_s": 600}));
     home.finds("charging", "", LATER);
 }
 
@@ -137,8 +137,8 @@ fn agent(host: &Host, id: &str) -> Wayside {
 }
 
 fn all_find_all(agents: &[Wayside]) {
-    for agent in agents {
-        for other in NAMES {
+    for (agent, own) in agents.iter().zip(NAMES) {
+        for other in NAMES.into_iter().filter(|name| *name != own) {
             agent.finds("wayside", other, LATER);
         }
     }

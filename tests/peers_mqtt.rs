@@ -144,7 +144,7 @@ fn a_will_from_an_older_life_is_ignored_and_one_from_this_life_believed() {
 fn a_retained_message_of_11_kib_is_counted_and_the_connection_holds() {
     let broker = Broker::start();
     let mut huge = String::from(r#"{"name":"charging","address":"10.0.0.5","port":1,"metadata":{"#);
-    for number in 0..500 {
+    for number in 0..550 {
         let _ = write!(huge, r#""key-{number:04}":"0123456","#);
     }
     huge.push_str(r#""z":"z"}}"#);

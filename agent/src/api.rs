@@ -13,6 +13,8 @@ mod query;
 mod registration;
 mod routes;
 mod serve;
+#[cfg(test)]
+pub(crate) mod stage;
 mod stall;
 mod text;
 mod watch;

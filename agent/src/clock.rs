@@ -1,33 +1,52 @@
 //! The only clock in the program.
+//!
+//! `CLOCK_BOOTTIME` runs on through suspend and never jumps with NTP; tokio's and std's clocks stand still while a
+//! vehicle sleeps, so nothing here measures with them. `agent/clippy.toml` keeps every other file from asking the time.
 
-use rustix::time::{ClockId, clock_gettime};
-use wayside_protocols::time::{Timestamp, UnixMillis};
+use rustix::time::{ClockId, Timespec};
+use wayside_protocols::time::{Duration, Timestamp, UnixMillis};
 
-/// Counts from the moment it was made, on `CLOCK_BOOTTIME`: through suspend, and past every step of the wall clock.
+/// Reads the time, counted from the moment it was made.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    start: u64,
+    started: Duration,
 }
 
 impl Clock {
-    /// Starts counting.
+    /// A clock that shows [`Timestamp::START`] at this moment.
     pub fn start() -> Self {
-        Self { start: micros(ClockId::Boottime) }
+        Self { started: read(ClockId::Boottime) }
     }
 
-    /// Now.
+    /// The time since this clock was made, suspend included.
     pub fn now(self) -> Timestamp {
-        Timestamp::from_micros(micros(ClockId::Boottime).saturating_sub(self.start))
+        Timestamp::START + read(ClockId::Boottime).saturating_sub(self.started)
     }
 
-    /// What the wall clock shows; it may jump, and may never have been set.
+    /// What the wall clock shows; on a device without a battery-backed clock that may be 1970.
     pub fn wall(self) -> UnixMillis {
-        UnixMillis(micros(ClockId::Realtime) / 1_000)
+        let millis = read(ClockId::Realtime).as_millis();
+        UnixMillis(u64::try_from(millis).unwrap_or(u64::MAX))
     }
 }
 
-fn micros(id: ClockId) -> u64 {
-    let time = clock_gettime(id);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    seconds.saturating_mul(1_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000)
+#[expect(clippy::disallowed_methods, reason = "this file is where time comes from")]
+fn read(clock: ClockId) -> Duration {
+    let Timespec { tv_sec, tv_nsec } = rustix::time::clock_gettime(clock);
+    // A wall clock set before 1970 reads as 1970.
+    Duration::new(u64::try_from(tv_sec).unwrap_or(0), u32::try_from(tv_nsec).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_clock_stands_at_its_start_and_goes_on_from_there() {
+        let clock = Clock::start();
+        let first = clock.now();
+        let later = std::iter::repeat_with(|| clock.now()).find(|now| *now > first);
+        assert!(first < Timestamp::START + Duration::from_secs(1));
+        assert!(later.is_some());
+    }
 }

@@ -6,6 +6,8 @@
 mod edges;
 mod handle;
 mod routes;
+#[cfg(test)]
+mod tests;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

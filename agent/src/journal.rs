@@ -115,7 +115,7 @@ impl Journal {
             Ok(contents) => contents.entries.values().filter_map(stored::restore).collect(),
             Err(_) => file::peek(dir).values().filter_map(stored::restore).collect(),
         };
-        let trouble = opened.err().or(counted.err());
+        let trouble = opened.and(counted).err();
         journal.tally.failing.store(trouble.is_some(), Ordering::Relaxed);
         (journal, Restored { registrations, epoch, trouble })
     }

@@ -1,7 +1,11 @@
-//! Where the agent touches the world.
+//! Where the agent touches the world: sockets, files, the clock, HTTP and the command line.
 
 pub mod api;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod driver;
 pub mod io;
 pub mod journal;
+pub mod running;
+pub mod words;

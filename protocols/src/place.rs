@@ -132,12 +132,14 @@ pub struct Ecef {
 
 impl Ecef {
     /// The square of the straight line to `other`, in square metres.
+    #[inline]
     pub fn distance_2(&self, other: &Self) -> f64 {
         let (dx, dy, dz) = (self.x - other.x, self.y - other.y, self.z - other.z);
         dx * dx + dy * dy + dz * dz
     }
 
     /// The straight line to `other` bent back onto a sphere: chord to arc, so that it also holds at 50 km.
+    #[inline]
     pub fn distance(&self, other: &Self) -> Distance {
         let chord = libm::sqrt(self.distance_2(other));
         let half = (chord / (2.0 * MEAN_RADIUS)).min(1.0);

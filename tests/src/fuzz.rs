@@ -3,6 +3,9 @@
 //! libFuzzer searches through `tests/fuzz`; `tests/corpus.rs` replays what it found on a stable compiler. Beyond "does
 //! not panic", each states what must hold of what was accepted: written again and read again, it is the same.
 
+use std::net::{IpAddr, Ipv4Addr};
+
+use wayside_protocols::mdns::{Browser, BrowserOutput, Caps, Datagram, ServiceType};
 use wayside_protocols::mqtt::announcement::Announcement;
 use wayside_protocols::mqtt::beacon::Beacon;
 use wayside_protocols::mqtt::cell::{Block, COVER_LIMIT, Cell};
@@ -10,7 +13,8 @@ use wayside_protocols::mqtt::presence::Presence;
 use wayside_protocols::mqtt::topic::Topic;
 use wayside_protocols::place::{Distance, Position};
 use wayside_protocols::service::Value;
-use wayside_protocols::time::{Timestamp, UnixMillis};
+use wayside_protocols::sighting::{Claim, LinkId, Sighting};
+use wayside_protocols::time::{Duration, Timestamp, UnixMillis};
 
 /// A beacon.
 pub fn beacon(bytes: &[u8]) {
@@ -93,11 +97,80 @@ pub fn cell(bytes: &[u8]) {
     }
 }
 
+/// What a browser hears: before each datagram four bytes, how long it was quiet, who sends, and the length (u16,
+/// big-endian).
+pub fn browser(bytes: &[u8]) {
+    let mut now = NOW;
+    let mut browser = Browser::new(LinkId(1), 7, FEW);
+    browser
+        .set_addresses(vec![("10.0.0.1".parse().unwrap_or(UNKNOWN), 24), ("fe80::1".parse().unwrap_or(UNKNOWN), 64)]);
+    for service_type in ["_http._tcp", "_wayside._tcp", "*"] {
+        browser.browse(service_type.parse().unwrap_or_else(|_| ServiceType::all()), now);
+    }
+    let mut rest = bytes;
+    while let Some((&[quiet, sender, high, low], tail)) = rest.split_first_chunk() {
+        let (datagram, tail) = tail.split_at(usize::from(u16::from_be_bytes([high, low])).min(tail.len()));
+        now = now + Duration::from_millis(10 * u64::from(quiet) * u64::from(quiet));
+        settle(&mut browser, now);
+        let ip = SENDERS[usize::from(sender) % SENDERS.len()].parse().unwrap_or(UNKNOWN);
+        let port = if sender & 0x40 == 0 { 5353 } else { 5354 };
+        browser.handle(Datagram { from: (ip, port).into(), multicast: sender & 0x80 == 0, bytes: datagram }, now);
+        settle(&mut browser, now);
+        assert!(browser.instances() <= FEW.instances);
+        rest = tail;
+    }
+    // No record lives that long; an instance may be looked at a moment after its host.
+    let end = now + Duration::from_secs(1 << 33);
+    settle(&mut browser, end);
+    settle(&mut browser, end + Duration::from_secs(1));
+    assert_eq!(browser.instances(), 0);
+}
+
+/// Does what is due, and looks at what comes out.
+fn settle(browser: &mut Browser, now: Timestamp) {
+    for _ in 0..1_000 {
+        while let Some(output) = browser.poll_output() {
+            match output {
+                BrowserOutput::Send(bytes) => assert!(bytes.len() <= 1_440, "query of {} bytes", bytes.len()),
+                BrowserOutput::Sighting(Sighting { claim: Claim::Alive { ttl, .. }, .. }) => assert!(!ttl.is_zero()),
+                BrowserOutput::Sighting(_) | BrowserOutput::Type(_) => {}
+            }
+        }
+        if browser.poll_timeout().is_none_or(|due| due > now) {
+            return;
+        }
+        browser.handle_timeout(now);
+    }
+    panic!("the browser has no rest at {now}");
+}
+
+/// Takes whatever bytes there are, and must come back.
+pub type Target = fn(&[u8]);
+
 /// Every function here by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 5] =
-    [("beacon", beacon), ("announcement", announcement), ("presence", presence), ("topic", topic), ("cell", cell)];
+pub const TARGETS: [(&str, Target); 6] = [
+    ("beacon", beacon),
+    ("announcement", announcement),
+    ("presence", presence),
+    ("topic", topic),
+    ("cell", cell),
+    ("browser", browser),
+];
 
 /// 2026-11-22, as the wall clock of the one who reads.
 const WALL: UnixMillis = UnixMillis(1_795_000_000_000);
 /// A day after its start.
 const NOW: Timestamp = Timestamp::from_micros(86_400_000_000);
+/// So little that every cap is met.
+const FEW: Caps = Caps {
+    instances: 12,
+    instances_per_type: 8,
+    instances_per_sender: 6,
+    bytes: 2_048,
+    addresses_per_host: 2,
+    types: 4,
+    txt_bytes: 128,
+};
+/// Three on the link, one off it.
+const SENDERS: [&str; 4] = ["10.0.0.2", "10.0.0.3", "fe80::2", "192.168.9.9"];
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);

@@ -152,8 +152,8 @@ impl Host {
     /// Loses `percent` of what comes in, at random.
     pub fn lose(&self, percent: u8) {
         let rules = format!(
-            "add table inet loss; add chain inet loss all {{ type filter hook input priority 0; }}; \
-             add rule inet loss all iifname eth0 numgen random mod 100 < {percent} counter drop"
+            "add table inet loss; add chain inet loss arriving {{ type filter hook input priority 0; }}; \
+             add rule inet loss arriving iifname eth0 numgen random mod 100 < {percent} counter drop"
         );
         output(self.command("nft").arg(rules));
     }

@@ -1,6 +1,6 @@
 //! The built agent, run as a user runs it.
 //!
-//! A test package has no `CARGO_BIN_EXE`, so the binary is found by path: `WAYSIDE_BIN` if set, else
+//! A test package has no `CARGO_BIN_EXE`, so the binary is found by path: `TESTED_AGENT` if set, else
 //! `target/release/wayside`, else `target/debug/wayside`. `tests/run` builds the release one; by hand:
 //! `cargo build --release -p wayside`.
 
@@ -214,7 +214,7 @@ impl Setting {
 /// # Panics
 /// If it is nowhere.
 pub fn binary() -> PathBuf {
-    if let Some(named) = env::var_os("WAYSIDE_BIN") {
+    if let Some(named) = env::var_os("TESTED_AGENT") {
         return named.into();
     }
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);

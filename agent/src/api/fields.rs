@@ -33,13 +33,11 @@ impl Fields {
     }
 
     fn object(path: String, value: Value) -> Result<Self, Problem> {
-        match value {
-            Value::Object(map) => Ok(Self { path, map, known: Vec::new() }),
-            other => {
-                let path = if path.is_empty() { "(body)" } else { &path };
-                Err(Problem::field(path, &other, "an object"))
-            }
+        if let Value::Object(map) = value {
+            return Ok(Self { path, map, known: Vec::new() });
         }
+        let path = if path.is_empty() { "(body)" } else { &path };
+        Err(Problem::field(path, &value, "an object"))
     }
 
     /// The object in `name`.
@@ -70,7 +68,10 @@ impl Fields {
     /// A whole number from `low` to `high`.
     pub(crate) fn whole(&mut self, name: &'static str, low: u64, high: u64) -> Result<Option<u64>, Problem> {
         let Some(value) = self.take(name) else { return Ok(None) };
-        match value.as_u64() {
+        // 60.0 is a whole number too; the cast saturates, and the range is checked after it.
+        let integral =
+            || value.as_f64().filter(|number| number.fract() == 0.0 && *number >= 0.0).map(|number| number as u64);
+        match value.as_u64().or_else(integral) {
             Some(number) if number >= low && number <= high => Ok(Some(number)),
             _ => Err(Problem::field(&self.at(name), &value, &format!("a whole number from {low} to {high}"))),
         }
@@ -151,7 +152,7 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
 /// The part of a name's error after the value: the limit.
 fn told(error: &impl Display) -> String {
     let text = error.to_string();
-    text.split_once("not allowed: ").map_or(text.clone(), |(_, limit)| limit.into())
+    text.split_once("not allowed: ").map_or(text.as_str(), |(_, limit)| limit).into()
 }
 
 #[cfg(test)]

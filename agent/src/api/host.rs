@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri, header};
 
 use crate::api::listen::Listen;
@@ -59,16 +60,12 @@ impl Hosts {
 }
 
 fn loopback(host: &str) -> bool {
-    let (name, port) = match host.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((name, port)) => (name, port.strip_prefix(':').or(port.is_empty().then_some("0"))),
-            None => return false,
-        },
-        None => host.split_once(':').map_or((host, Some("0")), |(name, port)| (name, Some(port))),
-    };
-    let port = port.is_some_and(|port| port.parse::<u16>().is_ok());
+    let Some(authority) = host.parse::<Authority>().ok().filter(|_| !host.contains('@')) else { return false };
+    // An IPv6 address is written in brackets; without them it is no authority.
+    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
     let here = name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    port && here
+    let port = authority.as_str().len() == authority.host().len() || authority.port_u16().is_some();
+    here && port
 }
 
 #[cfg(test)]
@@ -102,6 +99,7 @@ mod tests {
             "::1",
             "0.0.0.0:7878",
             "user@localhost",
+            "user@localhost:7878",
         ] {
             assert!(!check(bad, None), "{bad}");
         }

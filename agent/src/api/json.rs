@@ -240,6 +240,7 @@ struct TierJson<'a> {
     asked: &'a str,
     fitting: usize,
     left_out: Vec<LeftOutJson>,
+    nearest_m: Option<f64>,
     text: String,
 }
 
@@ -259,17 +260,18 @@ impl<'a> From<&'a TierReport> for TierJson<'a> {
             left_out: (report.left_out.iter())
                 .map(|(reason, count)| LeftOutJson { reason: reason.as_str(), count: *count })
                 .collect(),
+            nearest_m: report.nearest.map(|nearest| rounded(nearest.as_metres(), 100.0)),
             text: sentence(report),
         }
     }
 }
 
-/// `local: 2 of critical roadside services within 100 m; 3 too far, 1 not marked critical`.
+/// `local: 2 among critical roadside services within 100 m; 3 too far, 1 not marked critical`.
 fn sentence(report: &TierReport) -> String {
     use std::fmt::Write as _;
     use wayside_core::query::Outcome;
     let mut text = match report.outcome {
-        Outcome::Answered => format!("{}: {} of {}", report.tier.as_str(), report.fitting, report.asked),
+        Outcome::Answered => format!("{}: {} among {}", report.tier.as_str(), report.fitting, report.asked),
         Outcome::Empty => format!("{}: no {}", report.tier.as_str(), report.asked),
         Outcome::NotNeeded => format!("{}: not asked, a nearer tier answered", report.tier.as_str()),
         Outcome::NotConfigured => format!("{}: not configured", report.tier.as_str()),
@@ -278,6 +280,9 @@ fn sentence(report: &TierReport) -> String {
     for (n, (reason, count)) in report.left_out.iter().enumerate() {
         // Writing to a String cannot fail.
         let _ = write!(text, "{} {count} {}", if n == 0 { ";" } else { "," }, reason.as_str());
+    }
+    if let Some(nearest) = report.nearest {
+        let _ = write!(text, "; the nearest is {nearest} away");
     }
     text
 }

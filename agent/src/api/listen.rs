@@ -97,9 +97,9 @@ pub(crate) enum Listener {
 impl Listener {
     /// Listens. A socket file that nobody answers is taken over.
     pub(crate) async fn bind(listen: &Listen) -> Result<Self, BindError> {
-        let system = |source: io::Error| match source.kind() {
-            io::ErrorKind::AddrInUse => BindError::InUse(listen.clone()),
-            _ => BindError::System { listen: listen.clone(), source },
+        let system = |source: io::Error| match source.kind() == io::ErrorKind::AddrInUse {
+            true => BindError::InUse(listen.clone()),
+            false => BindError::System { listen: listen.clone(), source },
         };
         match listen {
             Listen::Tcp(address) => TcpListener::bind(address).await.map(Self::Tcp).map_err(system),

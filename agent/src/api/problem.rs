@@ -10,7 +10,11 @@ use crate::api::text;
 
 /// One problem: what kind, and which field, value and limit it is about where there is one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Problem {
+#[serde(transparent)]
+pub struct Problem(Box<Told>);
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Told {
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
@@ -28,41 +32,47 @@ impl Problem {
     /// 400: `value` is not allowed in `field` (a path such as `constraints.location.lat`); `limit` says what is.
     pub(crate) fn field(field: &str, value: &Value, limit: &str) -> Self {
         let value = shortened(value);
-        let problem = Self::new(&INVALID_FIELD, format!("{field} is {value}; allowed is {limit}"));
-        Self { field: Some(field.into()), value: Some(value), limit: Some(limit.into()), ..problem }
+        let detail = format!("{field} is {value}; allowed is {limit}");
+        Self::new(&INVALID_FIELD, detail).about(field, value).limit(limit)
     }
 
     /// 400: `field` is not there and must be; `limit` says what it may be.
     pub(crate) fn missing(field: &str, limit: &str) -> Self {
-        let problem = Self::new(&INVALID_FIELD, format!("{field} is missing; it is {limit}"));
-        Self { field: Some(field.into()), limit: Some(limit.into()), ..problem }
+        Self::new(&INVALID_FIELD, format!("{field} is missing; it is {limit}")).at(field).limit(limit)
     }
 
     /// 400: nobody here knows `field`; `known` are those that may stand in its place.
     pub(crate) fn unknown_field(field: &str, known: &str) -> Self {
-        let problem = Self::new(&UNKNOWN_FIELD, format!("{field} is not known here; known are {known}"));
-        Self { field: Some(field.into()), limit: Some(known.into()), ..problem }
+        let detail = format!("{field} is not known here; known are {known}");
+        Self::new(&UNKNOWN_FIELD, detail).at(field).limit(known)
     }
 
     /// A problem of a `sort` with words of its own.
     pub(crate) fn new(sort: &Sort, detail: impl Into<String>) -> Self {
         let (kind, title, status) = (sort.kind, sort.title, sort.status.as_u16());
-        Self { kind, title, status, detail: detail.into(), field: None, value: None, limit: None }
+        Self(Box::new(Told { kind, title, status, detail: detail.into(), field: None, value: None, limit: None }))
     }
 
     /// The same, naming the cap that was hit.
-    pub(crate) fn limit(self, limit: impl Into<String>) -> Self {
-        Self { limit: Some(limit.into()), ..self }
+    pub(crate) fn limit(mut self, limit: impl Into<String>) -> Self {
+        self.0.limit = Some(limit.into());
+        self
     }
 
     /// The same, naming the field and the value it is about.
-    pub(crate) fn about(self, field: &str, value: impl Into<Value>) -> Self {
-        Self { field: Some(field.into()), value: Some(shortened(&value.into())), ..self }
+    pub(crate) fn about(mut self, field: &str, value: impl Into<Value>) -> Self {
+        self.0.value = Some(shortened(&value.into()));
+        self.at(field)
+    }
+
+    fn at(mut self, field: &str) -> Self {
+        self.0.field = Some(field.into());
+        self
     }
 
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// As JSON text.

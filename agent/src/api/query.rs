@@ -65,7 +65,8 @@ pub(crate) fn quantity(text: &str) -> Option<f64> {
     let text = text.trim();
     let split = text.find(|c: char| c.is_ascii_alphabetic() && !matches!(c, 'e' | 'E')).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
-    let prefix = unit.trim().strip_suffix('B').unwrap_or(unit.trim());
+    let unit = unit.trim();
+    let prefix = unit.strip_suffix('B').unwrap_or(unit);
     let scale = match prefix {
         "" => 1.0,
         "k" | "K" => 1e3,

@@ -1,6 +1,7 @@
 //! Registrations as they are written in JSON.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -146,11 +147,12 @@ fn own_id(info: &mut Fields, name: &ServiceName, registrar: Registrar<'_>) -> Re
 }
 
 fn endpoint(info: &mut Fields) -> Result<Endpoint, Problem> {
-    let host: Option<Host> = info.parsed("address")?;
-    let host = host.ok_or_else(|| Problem::missing(&info.at("address"), "an IP address or a host name"))?;
+    let given: Option<Host> = info.parsed("address")?;
+    // The unspecified address stands for this host; the core puts in the one that neighbours reach.
+    let host = given.clone().unwrap_or_else(|| Host::Ip(Ipv4Addr::UNSPECIFIED.into()));
     let port = info.whole("port", 1, 65_535)?.and_then(|port| u16::try_from(port).ok());
     let port = port.ok_or_else(|| Problem::missing(&info.at("port"), "a whole number from 1 to 65535"))?;
-    if matches!(host, Host::Ip(ip) if ip.is_unspecified() || ip.is_multicast()) {
+    if matches!(given, Some(Host::Ip(ip)) if ip.is_unspecified() || ip.is_multicast()) {
         let given = Json::from(host.to_string());
         return Err(Problem::field(&info.at("address"), &given, "an address of one host, not 0.0.0.0, :: or a group"));
     }

@@ -1,5 +1,6 @@
 //! Which call does what.
 
+use std::iter::once;
 use std::sync::atomic::Ordering;
 
 use axum::Router;
@@ -35,7 +36,7 @@ pub(super) fn router(api: &Api, listen: &Listen) -> Router {
 }
 
 /// The paths, and what each takes. `openapi.json` lists the same.
-pub(super) const PATHS: [(&str, fn() -> MethodRouter<Api>); 9] = [
+pub(super) const PATHS: [(&str, Methods); 9] = [
     ("/v1/discovery/services", || post(find)),
     ("/v1/discovery/services/{id}", || get(show)),
     ("/v1/discovery/registration", || post(register)),
@@ -46,6 +47,9 @@ pub(super) const PATHS: [(&str, fn() -> MethodRouter<Api>); 9] = [
     ("/openapi.json", || get(async || as_json(OPENAPI.into()))),
     ("/", || get(page)),
 ];
+
+/// What one path takes, by method.
+type Methods = fn() -> MethodRouter<Api>;
 
 /// A body that is JSON.
 pub(super) fn as_json(bytes: Vec<u8>) -> Response {
@@ -101,9 +105,9 @@ async fn find(State(api): State<Api>, request: Request) -> Result<Response, Prob
 async fn show(State(api): State<Api>, id: Result<Path<String>, PathError>) -> Result<Response, Problem> {
     let id = path(id)?;
     let own = registration::id(&id, &api.options.agent).ok();
-    let named: Option<ServiceId> = id.parse().ok();
+    let named: ServiceId = id.parse().map_err(|_| Problem::field("id", &id.as_str().into(), SERVICE_ID))?;
     let look = move |agent: &wayside_core::agent::Agent, now: Timestamp| {
-        named.into_iter().chain(own).find_map(|id| {
+        once(named).chain(own).find_map(|id| {
             let entry = agent.entry(&id)?;
             Some(json::entry(entry, agent.standing(&id, now), now))
         })
@@ -195,6 +199,7 @@ fn unknown(id: &str) -> Problem {
     Problem::new(&UNKNOWN_SERVICE, "nobody vouches for that id here").about("id", id)
 }
 
+const SERVICE_ID: &str = "1 to 255 bytes without control characters";
 const OPENAPI: &[u8] = include_bytes!("openapi.json");
 const PAGE: &str = include_str!("page.html");
 

@@ -17,7 +17,7 @@ use super::edges::Tally;
 /// Asks and tells the agent. Clones are cheap and speak to the same one.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    commands: mpsc::Sender<Command>,
+    pub(super) commands: mpsc::Sender<Command>,
     tally: Arc<Tally>,
 }
 

@@ -1,12 +1,10 @@
-//! The MQTT 5 session: one connection at a time, each with a client of its own, so that nothing of a broken one is left
-//! over. What is to be said after a connection is the agent's to know; here nothing is remembered but which filters the
-//! broker may still hold.
+//! The MQTT 5 session: one connection at a time, each with a client and a session of its own, so that nothing of a broken
+//! one is left over. What is to be said after a connection is the agent's to know; here nothing is remembered.
 
 mod backoff;
 mod desk;
 mod settings;
 
-use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future;
 use std::pin::pin;
@@ -42,12 +40,8 @@ pub async fn run(
     tell: Option<Telling>,
 ) {
     let mut backoff = Backoff::new(settings.seed);
-    let mut session = Session {
-        desk: Desk::new(&settings.agent, answer),
-        herald: Herald::new(&settings.agent, tell),
-        inbox,
-        filters: BTreeSet::new(),
-    };
+    let mut session =
+        Session { desk: Desk::new(&settings.agent, answer), herald: Herald::new(&settings.agent, tell), inbox };
     let mut complained = false;
     loop {
         let reached = session.connections();
@@ -72,8 +66,6 @@ struct Session {
     desk: Desk,
     herald: Herald,
     inbox: Inbox,
-    /// Filters of the last connection: the broker still holds them if it kept the session.
-    filters: BTreeSet<Box<str>>,
 }
 
 impl Session {
@@ -85,23 +77,24 @@ impl Session {
         backoff: &mut Backoff,
     ) -> Result<(), Broken> {
         let (client, mut events) = AsyncClient::builder(settings.options()?).capacity(REQUESTS).try_build()?;
-        let kept = tokio::select! {
+        tokio::select! {
             () = discard(orders) => return Ok(()),
             reached = reach(&mut events) => reached?,
-        };
+        }
         while orders.try_recv().is_ok() {}
         info!(broker = %settings.address, "broker reached");
-        self.begin(&client, kept).await?;
-        let Self { desk, herald, inbox, filters } = self;
+        self.begin(&client).await?;
+        let Self { desk, herald, inbox } = self;
         let mut listening = pin!(listen(&mut events, &client, desk, inbox));
         let broken = tokio::select! {
             broken = &mut listening => broken,
-            broken = speak(orders, &client, herald, filters) => match broken {
+            broken = speak(orders, &client, herald) => match broken {
                 Err(error) => error.into(),
                 Ok(()) => {
                     client.disconnect_with_timeout(FAREWELL).await?;
                     // It ends with an error, since the connection does.
                     drop(time::timeout(FAREWELL, listening).await);
+                    debug!(broker = %settings.address, "disconnected");
                     return Ok(());
                 }
             },
@@ -111,14 +104,9 @@ impl Session {
         Err(broken)
     }
 
-    /// Clears what the broker kept, and lets the agent speak.
-    async fn begin(&mut self, client: &AsyncClient, kept: bool) -> Result<(), Broken> {
+    /// Listens for queries, and lets the agent speak.
+    async fn begin(&mut self, client: &AsyncClient) -> Result<(), Broken> {
         Tally::add(&self.inbox.tally().broker_connections);
-        let stale = std::mem::take(&mut self.filters);
-        if kept && !stale.is_empty() {
-            // Asked for again in a moment. What is not is of a place the agent has left meanwhile.
-            client.unsubscribe_many(stale.iter().map(ToString::to_string)).await?;
-        }
         if let Some(filter) = self.desk.filter() {
             client.subscribe(filter, QoS::AtLeastOnce).await?;
         }
@@ -136,13 +124,10 @@ async fn discard(orders: &mut mpsc::Receiver<BrokerOrder>) {
     while orders.recv().await.is_some() {}
 }
 
-/// Waits for the acknowledgement; true if the broker kept the session.
-async fn reach(events: &mut EventLoop) -> Result<bool, ConnectionError> {
-    loop {
-        if let Event::Incoming(Packet::ConnAck(connack)) = events.poll().await? {
-            return Ok(connack.session_present);
-        }
-    }
+/// Waits for the acknowledgement.
+async fn reach(events: &mut EventLoop) -> Result<(), ConnectionError> {
+    while !matches!(events.poll().await?, Event::Incoming(Packet::ConnAck(_))) {}
+    Ok(())
 }
 
 /// Carries what the broker sends to the agent. A full inbox makes it wait, and so the broker. Ends with the connection.
@@ -166,7 +151,6 @@ async fn speak(
     orders: &mut mpsc::Receiver<BrokerOrder>,
     client: &AsyncClient,
     herald: &Herald,
-    filters: &mut BTreeSet<Box<str>>,
 ) -> Result<(), ClientError> {
     while let Some(order) = orders.recv().await {
         match order {
@@ -177,10 +161,8 @@ async fn speak(
                     let wanted = wanted.iter().map(|filter| SubscribeFilterInput::new(&**filter, QoS::AtLeastOnce));
                     client.subscribe_many(wanted).await?;
                 }
-                filters.extend(wanted);
             }
             BrokerOrder::Unsubscribe(unwanted) => {
-                filters.retain(|filter| !unwanted.contains(filter));
                 client.unsubscribe_many(unwanted.iter().map(ToString::to_string)).await?;
             }
             BrokerOrder::Event(change) => {

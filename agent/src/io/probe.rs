@@ -11,12 +11,16 @@ use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use wayside_core::registration::{DueProbe, Probe};
 use wayside_protocols::service::ServiceId;
-use wayside_protocols::time::Duration;
+use wayside_protocols::time::{Duration, Timestamp};
+
+use crate::clock::Clock;
+use crate::driver::{Inbox, Message};
 
 /// Why a check failed.
 #[derive(Debug, thiserror::Error)]
@@ -44,14 +48,14 @@ pub enum ProbeError {
 /// Runs health checks, at most [`AT_ONCE`] at a time; further ones wait for their turn, and their time runs only
 /// from there. The core asks for one check a registration at a time, so the queue is bounded by its registrations.
 #[derive(Debug, Default)]
-pub struct Prober {
+pub(crate) struct Prober {
     running: JoinSet<(ServiceId, Result<Duration, ProbeError>)>,
     waiting: VecDeque<(ServiceId, DueProbe)>,
 }
 
 impl Prober {
     /// Starts a check, or queues it.
-    pub fn start(&mut self, id: ServiceId, due: DueProbe) {
+    pub(crate) fn start(&mut self, id: ServiceId, due: DueProbe) {
         if self.running.len() < AT_ONCE {
             self.running.spawn(async move { (id, run(due).await) });
         } else {
@@ -60,7 +64,7 @@ impl Prober {
     }
 
     /// The next check to come back, with its round trip; waits for ever while none is running. Cancel safe.
-    pub async fn finished(&mut self) -> (ServiceId, Result<Duration, Box<str>>) {
+    pub(crate) async fn finished(&mut self) -> (ServiceId, Result<Duration, Box<str>>) {
         loop {
             match self.running.join_next().await {
                 None => std::future::pending().await,
@@ -78,6 +82,23 @@ impl Prober {
     }
 }
 
+/// Makes the checks the driver asks for, and tells it what came of them, until its queue is closed. Checks under way
+/// then are dropped.
+pub async fn check(mut orders: mpsc::Receiver<(ServiceId, DueProbe)>, inbox: Inbox) {
+    let mut prober = Prober::default();
+    loop {
+        tokio::select! {
+            order = orders.recv() => match order {
+                Some((id, due)) => prober.start(id, due),
+                None => return,
+            },
+            (id, outcome) = prober.finished() => if !inbox.tell(Message::Probed(id, outcome)).await {
+                return;
+            },
+        }
+    }
+}
+
 /// Makes one check and takes its time.
 ///
 /// # Errors
@@ -86,10 +107,10 @@ pub async fn run(due: DueProbe) -> Result<Duration, ProbeError> {
     if let Some(what) = forbidden(due.target.ip()) {
         return Err(ProbeError::Forbidden(due.target.ip(), what));
     }
-    let begun = Instant::now();
+    let clock = Clock::start();
     let limit = due.timeout;
     timeout(limit, answers(due)).await.unwrap_or(Err(ProbeError::Late(limit)))?;
-    Ok(begun.elapsed())
+    Ok(clock.now() - Timestamp::START)
 }
 
 /// What keeps health checks from an address, if anything does: nobody may use the agent to reach the metadata service
@@ -155,10 +176,10 @@ mod tests {
     }
 
     /// Answers every connection with the same bytes and hands back what was asked.
-    async fn server(reply: &'static [u8]) -> (SocketAddr, tokio::sync::mpsc::Receiver<String>) {
+    async fn server(reply: &'static [u8]) -> (SocketAddr, mpsc::Receiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (asked, requests) = tokio::sync::mpsc::channel(8);
+        let (asked, requests) = mpsc::channel(8);
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut head = vec![0; 4_096];

@@ -34,7 +34,7 @@ pub async fn run(agent: AgentId, selection: Selection, tally: Arc<Tally>, mut or
         tokio::select! {
             biased;
             order = orders.recv() => match order {
-                Some(ResponderOrder::Advertise(advert)) => drop(responder.wanted.insert(advert.id.clone(), *advert)),
+                Some(ResponderOrder::Advertise(advert)) => responder.want(*advert),
                 Some(ResponderOrder::Retract(id)) => drop(responder.wanted.remove(&id)),
                 None => return responder.leave().await,
             },
@@ -54,6 +54,16 @@ struct Responder {
 }
 
 impl Responder {
+    /// What was said already is said again: the agent orders it when a link has come back.
+    fn want(&mut self, advert: Advert) {
+        if let Some(thread) = &mut self.thread
+            && thread.said.get(&advert.id).is_some_and(|said| said.advert == advert)
+        {
+            thread.said.remove(&advert.id);
+        }
+        self.wanted.insert(advert.id.clone(), advert);
+    }
+
     /// Sees to it that the thread is there and well.
     fn look(&mut self) {
         if let Some(thread) = &mut self.thread {
@@ -101,10 +111,11 @@ impl Responder {
         time::sleep(GOODBYE).await;
         let Ok(done) = thread.daemon.shutdown() else { return };
         let mut turns = 0;
-        while done.is_empty() && !done.is_disconnected() && turns < 16 {
+        while done.is_empty() && !done.is_disconnected() && turns < 10 {
             time::sleep(GOODBYE / 4).await;
             turns += 1;
         }
+        debug!(ended = !done.is_empty(), "the mDNS responder has said goodbye");
     }
 }
 
@@ -214,11 +225,16 @@ fn service(host: &str, advert: &Advert) -> Result<ServiceInfo, Error> {
     let domain = format!("{}.local.", advert.service_type);
     let instance = advert.instance.to_lowercase();
     let txt: Vec<(&str, &str)> = advert.txt.iter().map(|(key, value)| (&**key, &**value)).collect();
-    match advert.address {
+    match advert.address.filter(|ip| !ours(*ip)) {
         None => ServiceInfo::new(&domain, &instance, &format!("{host}.local."), (), advert.port, &txt[..])
             .map(ServiceInfo::enable_addr_auto),
         Some(ip) => ServiceInfo::new(&domain, &instance, &stranger(host, ip), ip, advert.port, &txt[..]),
     }
+}
+
+/// Whether this host has the address: its own name then stands for it, on every interface.
+fn ours(ip: IpAddr) -> bool {
+    if_addrs::get_if_addrs().is_ok_and(|interfaces| interfaces.iter().any(|interface| interface.ip() == ip))
 }
 
 /// A host name for a device that has none: this host speaks for it.

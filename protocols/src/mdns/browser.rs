@@ -242,17 +242,19 @@ pub(super) enum Leaving {
 pub(super) fn on_link(addresses: &[(IpAddr, u8)], ip: IpAddr) -> bool {
     let shares = |own: u128, other: u128, width: u32, prefix: u8| {
         let host_bits = width.saturating_sub(u32::from(prefix));
-        own.checked_shr(host_bits).unwrap_or(0) == other.checked_shr(host_bits).unwrap_or(0)
+        // A prefix of 0 shifts everything out: a link without a prefix has every sender on it.
+        own.checked_shr(host_bits) == other.checked_shr(host_bits)
     };
-    match ip {
-        IpAddr::V4(v4) if v4.is_link_local() => true,
-        IpAddr::V6(v6) if v6.is_unicast_link_local() => true,
-        _ => addresses.iter().any(|(own, prefix)| match (own, ip) {
-            (IpAddr::V4(own), IpAddr::V4(ip)) => shares(own.to_bits().into(), ip.to_bits().into(), 32, *prefix),
-            (IpAddr::V6(own), IpAddr::V6(ip)) => shares(own.to_bits(), ip.to_bits(), 128, *prefix),
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }),
-    }
+    let link_local = match ip {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    let neighbour = |(own, prefix): &(IpAddr, u8)| match (own, ip) {
+        (IpAddr::V4(own), IpAddr::V4(ip)) => shares(own.to_bits().into(), ip.to_bits().into(), 32, *prefix),
+        (IpAddr::V6(own), IpAddr::V6(ip)) => shares(own.to_bits(), ip.to_bits(), 128, *prefix),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    };
+    link_local || addresses.iter().any(neighbour)
 }
 
 const MDNS_PORT: u16 = 5353;

@@ -13,9 +13,10 @@ use super::name::Name;
 use super::service_type::ServiceType;
 use crate::time::{Duration, Timestamp};
 
-/// What a response touched, to be settled once when all of it is read.
-#[derive(Default)]
-struct Touched {
+/// A response being read: who sent it when, and what it touched, to be settled once when all of it is read.
+struct Reading {
+    sender: IpAddr,
+    now: Timestamp,
     instances: BTreeSet<u64>,
     hosts: BTreeSet<Name>,
 }
@@ -24,12 +25,12 @@ impl Browser {
     /// Reads a response: pointers first, then what they point to, whatever order they stand in.
     pub(super) fn hear(&mut self, message: &Message<'_>, sender: IpAddr, now: Timestamp) {
         self.counters.responses += 1;
-        let mut touched = Touched::default();
+        let mut reading = Reading { sender, now, instances: BTreeSet::new(), hosts: BTreeSet::new() };
         let mut later = Vec::new();
         for record in message.records() {
             match record {
                 Ok(Record { name, ttl, data: Data::Pointer(target), .. }) => {
-                    self.hear_pointer(&name, target, ttl, sender, &mut touched, now);
+                    self.hear_pointer(&name, target, ttl, &mut reading);
                 }
                 Ok(record) => later.push(record),
                 Err(_) => self.counters.malformed_record += 1,
@@ -38,24 +39,17 @@ impl Browser {
         let (addresses, instances): (Vec<_>, Vec<_>) =
             later.into_iter().partition(|record| matches!(record.data, Data::Address(_)));
         for record in instances {
-            self.hear_of_instance(record, &mut touched, now);
+            self.hear_of_instance(record, &mut reading);
         }
         for record in addresses {
-            self.hear_of_host(record, &mut touched, now);
+            self.hear_of_host(record, &mut reading);
         }
-        touched.hosts.iter().for_each(|host| self.settle_host(host, now));
-        touched.instances.into_iter().for_each(|serial| self.settle(serial, now));
+        reading.hosts.iter().for_each(|host| self.settle_host(host, now));
+        reading.instances.into_iter().for_each(|serial| self.settle(serial, now));
     }
 
-    fn hear_pointer(
-        &mut self,
-        owner: &Name,
-        target: Name,
-        ttl: u32,
-        sender: IpAddr,
-        touched: &mut Touched,
-        now: Timestamp,
-    ) {
+    fn hear_pointer(&mut self, owner: &Name, target: Name, ttl: u32, reading: &mut Reading) {
+        let now = reading.now;
         let Some(service_type) = self.owners.get(owner).cloned() else { return };
         if service_type.is_all() {
             return self.hear_type(&target, ttl, now);
@@ -67,7 +61,7 @@ impl Browser {
         let ptr = Belief::new(ttl, now, &mut self.dice);
         let serial = match (self.cache.find(&target), ttl) {
             (None, 0) => return,
-            (None, _) => self.meet(target, service_type, ptr, sender, now),
+            (None, _) => self.meet(target, service_type, ptr, reading),
             (Some(serial), _) => {
                 if let Some(instance) = self.cache.instance_mut(serial) {
                     if ttl == 0 { instance.ptr.part(now) } else { instance.ptr = ptr }
@@ -75,23 +69,23 @@ impl Browser {
                 serial
             }
         };
-        touched.instances.insert(serial);
+        reading.instances.insert(serial);
     }
 
     /// An instance nobody named before. Whoever is in its way goes.
-    fn meet(&mut self, name: Name, kin: ServiceType, ptr: Belief, sender: IpAddr, now: Timestamp) -> u64 {
-        while let Some(serial) = self.cache.in_the_way(&kin, sender, &self.caps) {
+    fn meet(&mut self, name: Name, kin: ServiceType, ptr: Belief, reading: &Reading) -> u64 {
+        while let Some(serial) = self.cache.in_the_way(&kin, reading.sender, &self.caps) {
             self.counters.evicted += 1;
             self.forget(serial, Leaving::Silently);
         }
         self.cache.insert(Instance {
             name,
             service_type: kin,
-            sender,
+            sender: reading.sender,
             ptr,
             srv: None,
             txt: None,
-            ask: Ask { at: now + self.dice.pause(), count: 0 },
+            ask: Ask { at: reading.now + self.dice.pause(), count: 0 },
             waived: false,
             parting: false,
             told: None,
@@ -119,12 +113,13 @@ impl Browser {
     }
 
     /// SRV and TXT of an instance that a pointer named; others are orphans.
-    fn hear_of_instance(&mut self, record: Record, touched: &mut Touched, now: Timestamp) {
+    fn hear_of_instance(&mut self, record: Record, reading: &mut Reading) {
+        let now = reading.now;
         let Some(serial) = self.cache.find(&record.name) else {
             self.counters.orphans += 1;
             return;
         };
-        touched.instances.insert(serial);
+        reading.instances.insert(serial);
         if record.ttl == 0 {
             return self.part(serial, &record.data, now);
         }
@@ -176,9 +171,10 @@ impl Browser {
     }
 
     /// An address of a host that some SRV named; others are orphans.
-    fn hear_of_host(&mut self, record: Record, touched: &mut Touched, now: Timestamp) {
+    fn hear_of_host(&mut self, record: Record, reading: &mut Reading) {
+        let now = reading.now;
         let Data::Address(ip) = record.data else { return };
-        if !reachable(ip) {
+        if !reachable(ip, &self.addresses) {
             self.counters.malformed_record += 1;
             return;
         }
@@ -207,13 +203,15 @@ impl Browser {
                 host.addresses.push(Address { ip, belief });
             }
         }
-        touched.hosts.insert(record.name);
+        reading.hosts.insert(record.name);
     }
 }
 
-/// Whether a neighbour can be reached there: loopback, multicast and the like are nobody's address on a link.
-fn reachable(ip: IpAddr) -> bool {
-    let nobody = ip.is_loopback() || ip.is_multicast() || ip.is_unspecified();
+/// Whether a neighbour can be reached there: multicast and the like are nobody's address on a link, and loopback only
+/// where the link with these `addresses` is loopback itself.
+fn reachable(ip: IpAddr, addresses: &[(IpAddr, u8)]) -> bool {
+    let elsewhere = ip.is_loopback() && !addresses.iter().any(|(own, _)| own.is_loopback());
+    let nobody = elsewhere || ip.is_multicast() || ip.is_unspecified();
     !nobody && !matches!(ip, IpAddr::V4(v4) if v4.is_broadcast())
 }
 

@@ -110,6 +110,8 @@ mod tests {
 
     #[test]
     fn somebody_elses_reader_reads_our_query() {
+        use std::string::ToString;
+
         let owner = Name::of(&[b"_http", b"_tcp", b"local"]).unwrap();
         let target = Name::of(&[b"Lamp 1", b"_http", b"_tcp", b"local"]).unwrap();
         let mut packet = Packet::new();

@@ -9,7 +9,7 @@ use core::str::FromStr;
 use super::name::Name;
 use crate::service::{NameError, ServiceName};
 
-/// A DNS-SD service type on the link: `_http._tcp`, `_coap._udp`; or [`ServiceType::ALL`], every type that anybody
+/// A DNS-SD service type on the link: `_http._tcp`, `_coap._udp`; or [`ServiceType::all`], every type that anybody
 /// advertises (RFC 6763 section 9). Lower case.
 ///
 /// RFC 6335 says 1 to 15 letters, digits and dashes. Longer ones are in the field, so up to 63 are read;

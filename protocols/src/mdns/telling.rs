@@ -191,7 +191,7 @@ impl Browser {
 fn host_of(ip: IpAddr, link: LinkId) -> Host {
     match ip {
         IpAddr::V6(v6) if v6.is_unicast_link_local() => Host::Name(format!("{v6}%{}", link.0).into()),
-        ip => Host::Ip(ip),
+        IpAddr::V4(_) | IpAddr::V6(_) => Host::Ip(ip),
     }
 }
 

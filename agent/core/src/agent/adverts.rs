@@ -58,6 +58,11 @@ impl Adverts {
         unseen
     }
 
+    /// A link has come back: whoever is on it may have missed what was said meanwhile, so all is said again.
+    pub(super) fn again(&mut self) {
+        self.outputs.extend(self.shown.values().map(|advert| Output::Advertise(Box::new(advert.clone()))));
+    }
+
     /// Says goodbye for everything.
     pub(super) fn leave(&mut self) {
         for id in std::mem::take(&mut self.shown).into_keys() {

@@ -20,6 +20,8 @@ pub(super) struct Ears {
     /// What neighbouring agents say they offer, and what enumeration found.
     learned: BTreeSet<ServiceType>,
     links: BTreeMap<LinkId, Link>,
+    /// Links that have gone, at most [`REMEMBERED`]; one of them that comes back is news to its neighbours.
+    gone: BTreeSet<LinkId>,
     said: VecDeque<Sighting>,
     refused_types: u64,
 }
@@ -38,12 +40,14 @@ impl Ears {
             configured: browse.iter().filter_map(|name| name.parse().ok()).collect(),
             learned: BTreeSet::new(),
             links: BTreeMap::new(),
+            gone: BTreeSet::new(),
             said: VecDeque::new(),
             refused_types: 0,
         }
     }
 
-    pub(super) fn link_up(&mut self, id: LinkId, addresses: Vec<(IpAddr, u8)>, now: Timestamp) {
+    /// Says whether the link was there before and has come back.
+    pub(super) fn link_up(&mut self, id: LinkId, addresses: Vec<(IpAddr, u8)>, now: Timestamp) -> bool {
         let seed = self.seed ^ u64::from(id.0).rotate_left(32);
         let known = self.links.contains_key(&id);
         let link = self
@@ -57,11 +61,15 @@ impl Ears {
                 link.browser.browse(service_type.clone(), now);
             }
         }
+        self.gone.remove(&id)
     }
 
     /// What was heard on a link goes with it.
     pub(super) fn link_down(&mut self, id: LinkId, now: Timestamp) {
         if let Some(mut link) = self.links.remove(&id) {
+            if self.gone.len() < REMEMBERED {
+                self.gone.insert(id);
+            }
             link.browser.flush(now);
             while let Some(output) = link.browser.poll_output() {
                 if let BrowserOutput::Sighting(sighting) = output {
@@ -142,3 +150,6 @@ impl Ears {
         }
     }
 }
+
+/// Links that have gone and are remembered; beyond, a returning one counts as new.
+const REMEMBERED: usize = 64;

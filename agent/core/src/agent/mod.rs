@@ -89,7 +89,11 @@ impl Agent {
     /// Takes something in. Nothing that came over a wire can fail here: what is wrong with it is counted by name.
     pub fn handle(&mut self, input: Input<'_>, now: Timestamp) {
         match input {
-            Input::LinkUp { link, addresses } => self.ears.link_up(link, addresses, now),
+            Input::LinkUp { link, addresses } => {
+                if self.ears.link_up(link, addresses, now) {
+                    self.adverts.again();
+                }
+            }
             Input::LinkDown(link) => self.ears.link_down(link, now),
             Input::Datagram { link, from, multicast, bytes } => self.ears.datagram(link, from, multicast, bytes, now),
             Input::BrokerUp { .. } => self.broker_up(now),

@@ -43,10 +43,7 @@ fn drained(agent: &mut Agent) -> Vec<Output> {
 }
 
 fn published(outputs: &[Output]) -> Vec<&Publication> {
-    let publications = outputs.iter().map(|output| match output {
-        Output::Publish(publication) => Some(publication),
-        _ => None,
-    });
+    let publications = outputs.iter().map(|output| if let Output::Publish(said) = output { Some(said) } else { None });
     publications.flatten().collect()
 }
 

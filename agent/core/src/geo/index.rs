@@ -10,27 +10,25 @@ use wayside_protocols::time::Timestamp;
 
 use super::motion::{Estimate, Standing};
 use super::patch::{self, PatchId, Plane};
-use super::slab::{Home, Kind, Refused, Row, check, ecef};
-use super::stand::{Bounds, MARGIN, Stand};
+use super::slab::{CAPACITY, Home, Kind, Refused, Row, Slab, check, ecef};
+use super::stand::{Bounds, MARGIN, Stand, Tile};
 use super::turn::Turns;
 use super::{Key, Population};
 
 /// Who stands where.
 ///
-/// Nothing here is capped: the catalog hands out the keys and forgets. A thing costs about 120 bytes. Not knowing where
-/// something is makes a search wide, so what is vague or very fast is kept in a list apart and looked at one by one.
+/// Nothing here is capped: the catalog hands out the keys and forgets. A thing costs about 100 bytes. Not knowing
+/// where something is makes a search wide, so what is vague or very fast is kept apart and looked at one by one.
 pub struct GeoIndex {
-    /// The row of each key; [`NO_ROW`] for a key that is not placed.
-    rows: Vec<u32>,
-    slab: Vec<Row>,
-    free: Vec<u32>,
+    slab: Slab,
     patches: Vec<Patch>,
     spare: Vec<u32>,
     numbers: BTreeMap<PatchId, u32>,
     /// Where the patches are, to find those a circle touches.
     atlas: RTree<GeomWithData<[f64; 3], u32>>,
-    /// What holds for every tree of a population; see [`Bounds`].
+    /// What holds for every stand of a population; see [`Bounds`].
     widest: [Bounds; 2],
+    /// Buckets of what is in no tree.
     loose: [Vec<u32>; 2],
     /// The patch that [`GeoIndex::maintain`] looks at next.
     next: usize,
@@ -77,9 +75,7 @@ impl GeoIndex {
     /// Nothing anywhere.
     pub fn new() -> Self {
         Self {
-            rows: Vec::new(),
-            slab: Vec::new(),
-            free: Vec::new(),
+            slab: Slab::default(),
             patches: Vec::new(),
             spare: Vec::new(),
             numbers: BTreeMap::new(),
@@ -99,45 +95,44 @@ impl GeoIndex {
     /// [`Refused`] if a number in it cannot be; the index is unchanged.
     pub fn place(&mut self, key: Key, fix: &Fix) -> Result<(), Refused> {
         check(key, fix)?;
-        let Some(number) = self.row(key) else {
+        let Some(seat) = self.slab.seat(key) else {
             self.admit(key, fix);
             return Ok(());
         };
-        let row = &mut self.slab[number as usize];
+        let home = self.slab.home(seat);
+        let row = self.slab.row_mut(seat);
         row.write(fix, self.turns);
-        let mut kind = row.home().kind();
-        let still_there = if let Home::Patch(_, place) = row.home() {
-            let patch = &mut self.patches[place as usize];
-            let stray = patch.stray(row);
-            if let Some(stray) = stray
-                && (kind == Kind::Mobile || !row.moving())
-                && !row.unruly()
-            {
-                patch.stands[kind as usize].note(row, stray);
-                self.widest[kind as usize].note(row, stray);
+        let row = *row;
+        let mut kind = home.kind();
+        if fix.motion.is_some() {
+            kind = Kind::Mobile;
+        }
+        if let Some(place) = home.place() {
+            let patch = &mut self.patches[place];
+            let foot = patch.plane.foot(&row.ecef);
+            // The far side of the Earth has the same feet.
+            let on_patch = row.ecef.distance_2(&patch.plane.origin) <= ON_PATCH_2;
+            if kind == Kind::Static && !(on_patch && near(foot, row.first)) {
+                kind = Kind::Mobile;
+            }
+            let stray = self.slab.tile_of(seat).stray(foot);
+            if kind == home.kind() && on_patch && stray <= MARGIN && !row.unruly() {
+                patch.stands[kind as usize].note(&row, stray);
+                self.widest[kind as usize].note(&row, stray);
                 self.stats.quiet += 1;
                 return Ok(());
             }
-            stray.is_some()
-        } else {
-            true
-        };
-        if fix.motion.is_some() || !still_there {
-            kind = Kind::Mobile;
         }
         self.stats.moved += 1;
-        self.take_out(number);
-        self.put_in(number, kind);
+        let row = self.take_out(seat);
+        self.put_in(row, kind);
         Ok(())
     }
 
     /// Forgets `key`; whether it was placed.
     pub fn remove(&mut self, key: Key) -> bool {
-        let Some(number) = self.row(key) else { return false };
-        self.take_out(number);
-        self.slab[number as usize].file(Home::None);
-        self.free.push(number);
-        self.rows[key.0 as usize] = NO_ROW;
+        let Some(seat) = self.slab.seat(key) else { return false };
+        self.take_out(seat);
         self.stats.placed -= 1;
         true
     }
@@ -154,17 +149,17 @@ impl GeoIndex {
 
     /// Where `key` has come by `now`.
     pub fn position(&self, key: Key, now: Timestamp) -> Option<Standing> {
-        self.row(key).map(|number| self.slab[number as usize].standing(now))
+        self.slab.seat(key).map(|seat| self.slab.row(seat).standing(now))
     }
 
     /// How `key` looks from `centre` at `now`.
     pub fn estimate(&self, key: Key, centre: &Position, now: Timestamp) -> Option<Estimate> {
-        self.row(key).map(|number| self.slab[number as usize].seen(&ecef(centre, self.turns), now))
+        self.slab.seat(key).map(|seat| self.slab.row(seat).seen(&ecef(centre, self.turns), now))
     }
 
     /// Which population `key` is of; never [`Population::All`].
     pub fn population(&self, key: Key) -> Option<Population> {
-        self.row(key).map(|number| match self.slab[number as usize].home().kind() {
+        self.slab.seat(key).map(|seat| match self.slab.home(seat).kind() {
             Kind::Static => Population::Static,
             Kind::Mobile => Population::Mobile,
         })
@@ -183,23 +178,25 @@ impl GeoIndex {
     ) -> usize {
         let centre = ecef(centre, self.turns);
         let reach = radius.as_metres();
-        let mut show = |number: u32, any: f64| {
-            let row = &self.slab[number as usize];
-            if let Some(estimate) = row.seen_within(&centre, reach, any, now) {
-                found(Key(row.key), estimate);
-            }
-        };
         let mut looked_at = 0;
         for kind in population.kinds() {
+            let mut show = |bucket: u32, any: f64| {
+                let rows = self.slab.rows(bucket);
+                looked_at += rows.len();
+                for row in rows {
+                    if let Some(estimate) = row.seen_within(&centre, reach, any, now) {
+                        found(Key(row.key()), estimate);
+                    }
+                }
+            };
+            let mut nodes = 0;
             self.touched(&centre, reach + self.widest[*kind as usize].reach(now), |patch| {
                 let stand = &patch.stands[*kind as usize];
                 let wide = reach + stand.bounds().reach(now) + ROUNDING;
-                looked_at += stand.within(patch.plane.foot(&centre), wide, &mut |number| show(number, wide * wide));
+                nodes += stand.within(patch.plane.foot(&centre), wide, &mut |bucket| show(bucket, wide * wide));
             });
-            looked_at += self.loose[*kind as usize].len();
-            for &number in &self.loose[*kind as usize] {
-                show(number, f64::INFINITY);
-            }
+            self.loose[*kind as usize].iter().for_each(|bucket| show(*bucket, f64::INFINITY));
+            looked_at += nodes;
         }
         looked_at
     }
@@ -211,11 +208,12 @@ impl GeoIndex {
         if best.k == 0 {
             return Vec::new();
         }
-        let all = Population::All.kinds();
-        for &number in all.iter().flat_map(|kind| &self.loose[*kind as usize]) {
-            let row = &self.slab[number as usize];
-            best.offer(row.distance_2(&centre, now), row.key, number);
-        }
+        let offer = |best: &mut Best, bucket: u32| {
+            for row in self.slab.rows(bucket) {
+                best.offer(row.distance_2(&centre, now), row.key());
+            }
+        };
+        self.loose.iter().flatten().for_each(|bucket| offer(&mut best, *bucket));
         let mut order: Vec<_> = self.atlas.iter().map(|at| (at.data, point(at.geom()).distance_2(&centre))).collect();
         order.sort_unstable_by(|a, b| a.1.total_cmp(&b.1));
         for (place, away_2) in order {
@@ -225,14 +223,14 @@ impl GeoIndex {
                 if away_2.sqrt() - patch::REACH - reach * LEAN - LEVEL > best.worst() {
                     continue;
                 }
-                stand.nearest(patch.plane.foot(&centre), best.worst() + reach, &mut |number| {
-                    let row = &self.slab[number as usize];
-                    best.offer(row.distance_2(&centre, now), row.key, number);
+                stand.nearest(patch.plane.foot(&centre), best.worst() + reach, &mut |bucket| {
+                    offer(&mut best, bucket);
                     best.worst() + reach
                 });
             }
         }
-        best.rows.iter().map(|(_, key, number)| (Key(*key), self.slab[*number as usize].seen(&centre, now))).collect()
+        let seen = |key: Key| self.slab.seat(key).map(|seat| (key, self.slab.row(seat).seen(&centre, now)));
+        best.rows.iter().filter_map(|(_, key)| seen(Key(*key))).collect()
     }
 
     /// Keeps searches narrow and trees packed; call it about ten times a second, or answers stay right but grow slow.
@@ -257,84 +255,73 @@ impl GeoIndex {
 
     /// What it has done and holds.
     pub fn stats(&self) -> Stats {
-        let loose = self.loose.iter().map(Vec::len).sum();
+        let loose = self.loose.iter().flatten().map(|bucket| self.slab.rows(*bucket).len()).sum();
         Stats { loose, patches: self.numbers.len(), ..self.stats }
     }
 
-    fn row(&self, key: Key) -> Option<u32> {
-        self.rows.get(key.0 as usize).copied().filter(|row| *row != NO_ROW)
-    }
-
     fn admit(&mut self, key: Key, fix: &Fix) {
-        let number = self.free.pop().unwrap_or_else(|| {
-            self.slab.push(Row::empty());
-            (self.slab.len() - 1) as u32
-        });
-        let row = &mut self.slab[number as usize];
-        row.key = key.0;
+        let mut row = Row::empty();
+        row.name(key.0);
         row.write(fix, self.turns);
-        if self.rows.len() <= key.0 as usize {
-            self.rows.resize(key.0 as usize + 1, NO_ROW);
-        }
-        self.rows[key.0 as usize] = number;
         self.stats.placed += 1;
         self.stats.moved += 1;
-        self.put_in(number, if fix.motion.is_some() { Kind::Mobile } else { Kind::Static });
+        self.put_in(row, if fix.motion.is_some() { Kind::Mobile } else { Kind::Static });
     }
 
     /// Files a row that is filed nowhere.
-    fn put_in(&mut self, number: u32, kind: Kind) {
-        let row = &mut self.slab[number as usize];
+    fn put_in(&mut self, mut row: Row, kind: Kind) {
         if row.unruly() {
-            let list = &mut self.loose[kind as usize];
-            row.file(Home::Loose(kind, list.len() as u32));
-            list.push(number);
+            self.loosen(row, kind);
             return;
         }
-        let place = self.patch(PatchId::of(&self.slab[number as usize].ecef));
-        let row = &mut self.slab[number as usize];
+        let place = self.patch(PatchId::of(&row.ecef));
         let patch = &mut self.patches[place as usize];
-        row.anchor = patch.anchor(row);
-        row.file(Home::Patch(kind, place));
-        let stray = patch.stray(row).unwrap_or(MARGIN);
+        row.first = patch.plane.foot(&row.ecef).map(|part| part as f32);
         let stand = &mut patch.stands[kind as usize];
-        stand.insert(row.anchor, number);
-        stand.note(row, stray);
-        self.widest[kind as usize].note(row, stray);
+        stand.insert(row, &patch.plane, &mut self.slab);
+        self.widest[kind as usize] = self.widest[kind as usize].and(stand.bounds());
     }
 
-    /// Takes a row out of where it is filed; what it says of its home is out of date until it is filed again.
-    fn take_out(&mut self, number: u32) {
-        let row = self.slab[number as usize];
-        match row.home() {
-            Home::None => {}
-            Home::Patch(kind, place) => {
-                self.patches[place as usize].stands[kind as usize].remove(row.anchor, number);
-                self.drop_if_empty(place);
+    /// Takes a row out of where it is filed.
+    fn take_out(&mut self, seat: u32) -> Row {
+        let home = self.slab.home(seat);
+        let Some(place) = home.place() else {
+            let (row, bucket) = (self.slab.take(seat), seat / CAPACITY as u32);
+            if self.slab.rows(bucket).is_empty() {
+                self.loose[home.kind() as usize].retain(|other| *other != bucket);
+                self.slab.close(bucket);
             }
-            Home::Loose(kind, place) => {
-                let list = &mut self.loose[kind as usize];
-                list.swap_remove(place as usize);
-                if let Some(other) = list.get(place as usize) {
-                    self.slab[*other as usize].file(Home::Loose(kind, place));
-                }
+            return row;
+        };
+        let row = self.patches[place].stands[home.kind() as usize].remove(seat, &mut self.slab);
+        self.drop_if_empty(place as u32);
+        row
+    }
+
+    fn loosen(&mut self, row: Row, kind: Kind) {
+        let list = &mut self.loose[kind as usize];
+        let bucket = match list.last() {
+            Some(bucket) if self.slab.rows(*bucket).len() < CAPACITY => *bucket,
+            _ => {
+                list.push(self.slab.open(Home::loose(kind), Tile::WHOLE));
+                list[list.len() - 1]
             }
-        }
+        };
+        self.slab.push(bucket, row);
     }
 
     fn patch(&mut self, id: PatchId) -> u32 {
         if let Some(place) = self.numbers.get(&id) {
             return *place;
         }
-        let patch = Patch { id, plane: id.plane(), stands: [Stand::new(), Stand::new()] };
+        let place = self.spare.pop().unwrap_or(self.patches.len() as u32);
+        let stands = [Kind::Static, Kind::Mobile].map(|kind| Stand::new(Home::patch(place, kind)));
+        let patch = Patch { id, plane: id.plane(), stands };
         let origin = array(&patch.plane.origin);
-        let place = if let Some(place) = self.spare.pop() {
-            self.patches[place as usize] = patch;
-            place
-        } else {
-            self.patches.push(patch);
-            (self.patches.len() - 1) as u32
-        };
+        match self.patches.get_mut(place as usize) {
+            Some(spare) => *spare = patch,
+            None => self.patches.push(patch),
+        }
         self.numbers.insert(id, place);
         self.atlas.insert(GeomWithData::new(origin, place));
         place
@@ -359,17 +346,19 @@ impl GeoIndex {
 
     /// Learns anew what holds for a patch, and puts what is past its validity with the loose. How many it looked at.
     fn survey(&mut self, place: usize, now: Timestamp) -> usize {
-        let (plane, stands) = {
-            let patch = &mut self.patches[place];
-            (&patch.plane, &mut patch.stands)
-        };
+        let Patch { plane, stands, .. } = &mut self.patches[place];
         let seen = stands[0].len() + stands[1].len();
         let mut lapsed = Vec::new();
         for stand in stands {
-            stand.survey(&self.slab, |row| stray_2(plane, row).sqrt(), now, &mut |number| lapsed.push(number));
+            stand.survey(plane, &self.slab, now, &mut |key| lapsed.push(Key(key)));
         }
-        for number in &lapsed {
-            self.loosen(*number);
+        for key in &lapsed {
+            // Taking one out gives its seat to another, so each is looked up when its turn comes.
+            if let Some(seat) = self.slab.seat(*key) {
+                let kind = self.slab.home(seat).kind();
+                let row = self.take_out(seat);
+                self.loosen(row, kind);
+            }
         }
         if !lapsed.is_empty() {
             // What held for the lapsed no longer needs to.
@@ -378,63 +367,23 @@ impl GeoIndex {
         seen
     }
 
-    fn loosen(&mut self, number: u32) {
-        let kind = self.slab[number as usize].home().kind();
-        self.take_out(number);
-        let list = &mut self.loose[kind as usize];
-        self.slab[number as usize].file(Home::Loose(kind, list.len() as u32));
-        list.push(number);
-    }
-
-    /// Packs the trees of a patch that need it, and lays the rows in the order of the tree, so that neighbours on
-    /// the ground are neighbours in memory.
+    /// Packs the stands of a patch that need it, and says whether one did.
     fn pack(&mut self, place: usize) -> bool {
+        let Patch { plane, stands, .. } = &mut self.patches[place];
         let mut packed = false;
-        let Self { patches, slab, rows, stats, .. } = self;
-        for stand in patches[place].stands.iter_mut().filter(|stand| stand.worn()) {
-            stand.pack(|order| {
-                let contents: Vec<Row> = order.iter().map(|number| slab[*number as usize]).collect();
-                let mut seats = order.to_vec();
-                seats.sort_unstable();
-                for (seat, row) in seats.iter().zip(contents) {
-                    slab[*seat as usize] = row;
-                    rows[row.key as usize] = *seat;
-                }
-                seats
-            });
-            stats.packed += 1;
+        for stand in stands.iter_mut().filter(|stand| stand.worn()) {
+            stand.pack(plane, &mut self.slab);
+            self.stats.packed += 1;
             packed = true;
         }
         packed
     }
 }
 
-impl Patch {
-    /// How far `row` is from its anchor, if that is still within the margin and on this patch.
-    #[inline]
-    fn stray(&self, row: &Row) -> Option<f64> {
-        // The far side of the Earth has the same feet.
-        if row.ecef.distance_2(&self.plane.origin) > ON_PATCH_2 {
-            return None;
-        }
-        let stray_2 = stray_2(&self.plane, row);
-        (stray_2 <= MARGIN * MARGIN).then(|| stray_2.sqrt())
-    }
-
-    /// Where to have it in the tree: at its foot but for up to 1.5 m each way, drawn from its key. Else a car park of
-    /// things at one point would be a heap in which the tree can find nothing.
-    fn anchor(&self, row: &Row) -> [f32; 2] {
-        let drawn = row.key.wrapping_mul(0x9E37_79B1);
-        let aside = [drawn >> 16, drawn & 0xFFFF].map(|part| (f64::from(part) / 65_536.0 - 0.5) * 3.0);
-        let [x, y] = self.plane.foot(&row.ecef);
-        [(x + aside[0]) as f32, (y + aside[1]) as f32]
-    }
-}
-
 impl Row {
     /// Whether it would make every search of its tree too wide.
     fn unruly(&self) -> bool {
-        self.accuracy > LOOSE_SIGMA || self.speed() > LOOSE_SPEED
+        self.accuracy > LOOSE_SIGMA || self.speed_2() > LOOSE_SPEED * LOOSE_SPEED
     }
 }
 
@@ -451,8 +400,8 @@ impl Population {
 /// The best so far of a search for the nearest.
 struct Best {
     k: usize,
-    /// Distance squared, key and row; nearest first.
-    rows: Vec<(f64, u32, u32)>,
+    /// Distance squared and key; nearest first.
+    rows: Vec<(f64, u32)>,
 }
 
 impl Best {
@@ -469,12 +418,14 @@ impl Best {
         }
     }
 
-    fn offer(&mut self, distance_2: f64, key: u32, row: u32) {
-        let at = self.rows.partition_point(|other| (other.0, other.1) < (distance_2, key));
-        if at < self.k {
-            self.rows.insert(at, (distance_2, key, row));
-            self.rows.truncate(self.k);
+    #[inline]
+    fn offer(&mut self, distance_2: f64, key: u32) {
+        if self.rows.len() == self.k && self.rows.last().is_some_and(|last| *last < (distance_2, key)) {
+            return;
         }
+        let at = self.rows.partition_point(|other| *other < (distance_2, key));
+        self.rows.insert(at, (distance_2, key));
+        self.rows.truncate(self.k);
     }
 }
 
@@ -486,13 +437,14 @@ fn point([x, y, z]: &[f64; 3]) -> Ecef {
     Ecef { x: *x, y: *y, z: *z }
 }
 
-fn stray_2(plane: &Plane, row: &Row) -> f64 {
-    let [x, y] = plane.foot(&row.ecef);
-    let (x, y) = (x - f64::from(row.anchor[0]), y - f64::from(row.anchor[1]));
-    x * x + y * y
+/// Whether `foot` is where something may be said to be that was placed at `first`.
+fn near(foot: [f64; 2], first: [f32; 2]) -> bool {
+    let (x, y) = (foot[0] - f64::from(first[0]), foot[1] - f64::from(first[1]));
+    x * x + y * y <= STANDING * STANDING
 }
 
-const NO_ROW: u32 = u32::MAX;
+/// What stands still is measured no farther than this from where it was first, metres.
+const STANDING: f64 = 25.0;
 /// One sigma above which a thing is kept with the loose, metres.
 const LOOSE_SIGMA: f32 = 30.0;
 /// Speed above which a thing is kept with the loose, m/s.

@@ -1,129 +1,229 @@
-//! One population on one patch: an R*-tree of anchors, and how far from its anchor anything can be.
+//! One population on one patch: tiles of up to sixteen rows, and an R*-tree of the tiles.
 //!
-//! The one inequality. For a thing at `p` that was measured at `m` and is anchored at `a` on the plane, a query at
-//! `c` and `foot` the projection onto the plane:
-//! `|foot(c) - a| <= |foot(c) - foot(p)| + |foot(p) - foot(m)| + |foot(m) - a| <= |c - p| + |p - m| + stray`.
-//! So all that `c` can reach lies in a circle wider by the stray, the dead reckoning and the uncertainty.
+//! The tiles cover the patch; one that is full is cut in two. A row stays in its tile as long as its foot is no more
+//! than [`MARGIN`] outside, so that most placements write one row and touch no tree.
+//!
+//! The one inequality. For a thing at `p` that was measured at `m` and kept in tile `t`, a query at `c`, and `foot`
+//! the projection onto the plane: `|foot(c) - t| <= |foot(c) - foot(p)| + |foot(p) - foot(m)| + |foot(m) - t|
+//! <= |c - p| + |p - m| + stray`. So the tiles that a circle touches, drawn wider by the stray, the dead reckoning
+//! and the uncertainty, hold all that `c` can reach.
 
 use rstar::{AABB, ParentNode, RStarInsertionStrategy, RTree, RTreeNode, RTreeObject, RTreeParams};
 use wayside_protocols::time::Timestamp;
 
 use super::motion::{Z, outreach};
-use super::slab::Row;
+use super::patch::{Plane, REACH};
+use super::slab::{CAPACITY, Home, Row, Slab};
 
-/// How far a thing may stray from its anchor before the tree is told, metres.
-pub(super) const MARGIN: f64 = 25.0;
+/// How far a foot may be outside of its tile before the row is given to another, metres.
+pub(super) const MARGIN: f64 = 10.0;
 
-/// A tree and what is known of all in it.
+/// A part of the plane, from its lower left to its upper right corner, metres.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Tile {
+    low: [f32; 2],
+    high: [f32; 2],
+}
+
+impl Tile {
+    /// All of a patch.
+    pub(super) const WHOLE: Self = Self { low: [-REACH as f32; 2], high: [REACH as f32; 2] };
+
+    /// How far `foot` is outside.
+    #[inline]
+    pub(super) fn stray(&self, foot: [f64; 2]) -> f64 {
+        let out = |axis: usize| {
+            let (low, high) = (f64::from(self.low[axis]), f64::from(self.high[axis]));
+            (low - foot[axis]).max(foot[axis] - high).max(0.0)
+        };
+        let (x, y) = (out(0), out(1));
+        if x == 0.0 { y } else { (x * x + y * y).sqrt() }
+    }
+
+    /// How far `centre` is outside, squared.
+    #[inline]
+    fn distance_2(&self, centre: &[f32; 2]) -> f32 {
+        let out = |axis: usize| (self.low[axis] - centre[axis]).max(centre[axis] - self.high[axis]).max(0.0);
+        let (x, y) = (out(0), out(1));
+        x * x + y * y
+    }
+
+    /// What everything below `node` is in.
+    #[inline]
+    fn around(node: &RTreeNode<Leaf>) -> Self {
+        match node {
+            RTreeNode::Leaf(leaf) => leaf.tile,
+            RTreeNode::Parent(parent) => Self { low: parent.envelope().lower(), high: parent.envelope().upper() },
+        }
+    }
+
+    /// The two sides of `cut`, if it goes through.
+    fn cut(self, axis: usize, cut: f32) -> Option<(Self, Self)> {
+        let (mut lower, mut upper) = (self, self);
+        lower.high[axis] = cut;
+        upper.low[axis] = cut;
+        (self.low[axis] < cut && cut < self.high[axis]).then_some((lower, upper))
+    }
+}
+
+/// The tiles of one population on one patch, and what is known of all in them.
 pub(super) struct Stand {
-    tree: RTree<Anchor, Wide>,
+    home: Home,
+    tree: RTree<Leaf, Wide>,
     bounds: Bounds,
-    /// Insertions and removals since the tree was packed.
-    churn: usize,
+    rows: usize,
 }
 
 impl Stand {
-    pub(super) fn new() -> Self {
-        Self { tree: RTree::new_with_params(), bounds: Bounds::NONE, churn: 0 }
+    /// Nobody, filed as `home`.
+    pub(super) fn new(home: Home) -> Self {
+        Self { home, tree: RTree::new_with_params(), bounds: Bounds::NONE, rows: 0 }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.tree.size()
+    pub(super) const fn len(&self) -> usize {
+        self.rows
     }
 
-    pub(super) fn bounds(&self) -> &Bounds {
+    pub(super) const fn bounds(&self) -> &Bounds {
         &self.bounds
     }
 
-    pub(super) fn insert(&mut self, at: [f32; 2], row: u32) {
-        self.churn += 1;
-        self.tree.insert(Anchor { at, row });
-    }
-
-    pub(super) fn remove(&mut self, at: [f32; 2], row: u32) {
-        self.churn += 1;
-        let removed = self.tree.remove(&Anchor { at, row });
-        debug_assert!(removed.is_some(), "a row is in the tree at its anchor");
-    }
-
-    /// Takes note of a thing that is `stray` metres from its anchor.
+    /// Takes note of a row that is `stray` metres outside of its tile.
     #[inline]
     pub(super) fn note(&mut self, row: &Row, stray: f64) {
         self.bounds.note(row, stray);
     }
 
-    /// Every row whose anchor is within `radius` of `centre`. How many nodes and anchors it looked at.
+    /// Files `row` in the tile that its foot is in; how far outside it is by rounding.
+    pub(super) fn insert(&mut self, row: Row, plane: &Plane, slab: &mut Slab) {
+        let foot = plane.foot(&row.ecef);
+        let mut bucket = self.seek(foot, slab);
+        if slab.rows(bucket).len() == CAPACITY {
+            bucket = self.split(bucket, foot, plane, slab);
+        }
+        self.rows += 1;
+        self.bounds.note(&row, slab.tile(bucket).stray(foot));
+        slab.push(bucket, row);
+    }
+
+    /// Takes a row away.
+    pub(super) fn remove(&mut self, seat: u32, slab: &mut Slab) -> Row {
+        self.rows -= 1;
+        if self.rows == 0 {
+            self.tree.iter().for_each(|leaf| slab.close(leaf.bucket));
+            self.tree = RTree::new_with_params();
+        }
+        slab.take(seat)
+    }
+
+    /// Shows every bucket whose tile is within `radius` of `centre`. How many nodes and tiles it looked at.
     pub(super) fn within(&self, centre: [f64; 2], radius: f64, found: &mut impl FnMut(u32)) -> usize {
         descend(self.tree.root(), &Circle::new(centre, radius), found)
     }
 
-    /// Every row, nearest anchors first but only roughly: `found` is given a row and says how far it is worth
-    /// looking, as metres between the centre and an anchor.
-    pub(super) fn nearest(&self, centre: [f64; 2], worth: f64, found: &mut impl FnMut(u32) -> f64) -> f64 {
+    /// Shows every bucket, nearest tiles first but only roughly. `found` says how far it is worth looking from then
+    /// on, in metres between the centre and a tile.
+    pub(super) fn nearest(&self, centre: [f64; 2], worth: f64, found: &mut impl FnMut(u32) -> f64) {
         let mut worth = worth;
         approach(self.tree.root(), centre.map(|part| part as f32), &mut worth, found);
-        worth
     }
 
-    /// Learns the bounds anew from `rows`, given how far a row strays from its anchor, and reports each row that
-    /// `lapsed` by `now` instead of counting it in.
-    pub(super) fn survey(
-        &mut self,
-        rows: &[Row],
-        stray: impl Fn(&Row) -> f64,
-        now: Timestamp,
-        lapsed: &mut impl FnMut(u32),
-    ) {
+    /// Learns the bounds anew, and reports the key of each row that has lapsed by `now`.
+    pub(super) fn survey(&mut self, plane: &Plane, slab: &Slab, now: Timestamp, lapsed: &mut impl FnMut(u32)) {
         let mut bounds = Bounds::NONE;
-        for anchor in &self.tree {
-            let row = &rows[anchor.row as usize];
-            if row.lapsed(now) {
-                lapsed(anchor.row);
+        for leaf in &self.tree {
+            for row in slab.rows(leaf.bucket) {
+                if row.lapsed(now) {
+                    lapsed(row.key());
+                }
+                bounds.note(row, leaf.tile.stray(plane.foot(&row.ecef)));
             }
-            bounds.note(row, stray(row));
         }
         self.bounds = bounds;
     }
 
-    /// Whether churn has worn the tree so far that packing pays.
+    /// Whether there are so many more tiles than the rows need that packing pays.
     pub(super) fn worn(&self) -> bool {
-        self.churn > self.len() / 2 + 256
+        self.tree.size() > 2 * (self.rows / PACKED + 1) + 8
     }
 
-    /// Packs the tree. `reseat` is given each row in the order of the packed tree, and says which row stands in its
-    /// place from then on.
-    pub(super) fn pack(&mut self, mut reseat: impl FnMut(&[u32]) -> Vec<u32>) {
-        let anchors: Vec<_> = self.tree.iter().copied().collect();
-        self.tree = RTree::bulk_load_with_params(anchors);
-        let order: Vec<u32> = self.tree.iter().map(|anchor| anchor.row).collect();
-        for (anchor, row) in self.tree.iter_mut().zip(reseat(&order)) {
-            anchor.row = row;
+    /// Lays all tiles anew, each filled to three quarters.
+    pub(super) fn pack(&mut self, plane: &Plane, slab: &mut Slab) {
+        let mut rows = Vec::with_capacity(self.rows);
+        for leaf in &self.tree {
+            rows.extend_from_slice(slab.rows(leaf.bucket));
+            slab.close(leaf.bucket);
         }
-        self.churn = 0;
+        let feet = (0..).zip(&rows).map(|(number, row)| (plane.foot(&row.ecef).map(|part| part as f32), number));
+        let (mut feet, mut leaves) = (feet.collect::<Vec<_>>(), Vec::new());
+        divide(Tile::WHOLE, &mut feet, &mut |tile, members| {
+            let bucket = slab.open(self.home, tile);
+            leaves.push(Leaf { tile, bucket });
+            members.iter().for_each(|(_, number)| slab.push(bucket, rows[*number]));
+        });
+        self.tree = RTree::bulk_load_with_params(leaves);
+        self.survey_bounds(plane, slab);
+    }
+
+    fn survey_bounds(&mut self, plane: &Plane, slab: &Slab) {
+        self.survey(plane, slab, Timestamp::START, &mut |_| {});
+    }
+
+    /// A bucket whose tile `foot` is in, or nearest to.
+    fn seek(&mut self, foot: [f64; 2], slab: &mut Slab) -> u32 {
+        let foot = foot.map(|part| part as f32);
+        let mut best = (f32::INFINITY, None);
+        closest(self.tree.root(), &foot, &mut best);
+        best.1.unwrap_or_else(|| {
+            let bucket = slab.open(self.home, Tile::WHOLE);
+            self.tree.insert(Leaf { tile: Tile::WHOLE, bucket });
+            bucket
+        })
+    }
+
+    /// Cuts a full tile in two, and says which bucket `foot` belongs to.
+    fn split(&mut self, bucket: u32, foot: [f64; 2], plane: &Plane, slab: &mut Slab) -> u32 {
+        let tile = slab.tile(bucket);
+        let rows = slab.rows(bucket).to_vec();
+        let feet = (0..).zip(&rows).map(|(number, row)| (plane.foot(&row.ecef).map(|part| part as f32), number));
+        let mut feet: Vec<_> = feet.collect();
+        let (half, cut) = halve(tile, &mut feet);
+        let (lower, upper) = cut.map_or((tile, tile), |cut| (cut.lower, cut.upper));
+        if cut.is_some() {
+            self.tree.remove(&Leaf { tile, bucket });
+            self.tree.insert(Leaf { tile: lower, bucket });
+        }
+        let other = slab.open(self.home, upper);
+        self.tree.insert(Leaf { tile: upper, bucket: other });
+        slab.clear(bucket, lower);
+        for (place, (_, number)) in feet.iter().enumerate() {
+            slab.push(if place < half { bucket } else { other }, rows[*number]);
+        }
+        if upper.stray(foot) < lower.stray(foot) { other } else { bucket }
     }
 }
 
-/// What holds for everything in a tree; only a survey makes it narrower.
+/// What holds for everything in a stand; only a survey makes it narrower.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// Metres from the anchor to where it was measured, and [`Z`] sigma.
+    /// Metres from the tile to where it was measured, and [`Z`] sigma.
     stray: f64,
-    /// Metres a second; negative if nothing moves.
-    speed: f64,
+    /// Metres a second, squared; negative if nothing moves.
+    speed_2: f64,
     /// When the oldest fix of what moves was taken.
     oldest: Timestamp,
 }
 
 impl Bounds {
-    pub(super) const NONE: Self = Self { stray: 0.0, speed: -1.0, oldest: Timestamp::NEVER };
+    pub(super) const NONE: Self = Self { stray: 0.0, speed_2: -1.0, oldest: Timestamp::NEVER };
 
-    /// Takes note of a thing that is `stray` metres from its anchor.
+    /// Takes note of a row that is `stray` metres outside of its tile.
     #[inline]
     pub(super) fn note(&mut self, row: &Row, stray: f64) {
         self.stray = self.stray.max(stray + Z * f64::from(row.accuracy));
         if row.moving() {
             self.oldest = self.oldest.min(row.time);
-            self.speed = self.speed.max(row.speed());
+            self.speed_2 = self.speed_2.max(row.speed_2());
         }
     }
 
@@ -131,29 +231,29 @@ impl Bounds {
     pub(super) fn and(&self, other: &Self) -> Self {
         Self {
             stray: self.stray.max(other.stray),
-            speed: self.speed.max(other.speed),
+            speed_2: self.speed_2.max(other.speed_2),
             oldest: self.oldest.min(other.oldest),
         }
     }
 
-    /// How much wider than itself a circle must be drawn around anchors, metres.
+    /// How much wider than itself a circle must be drawn around tiles, metres.
     pub(super) fn reach(&self, now: Timestamp) -> f64 {
-        let moved = if self.speed < 0.0 { 0.0 } else { outreach(now.since(self.oldest), self.speed) };
+        let moved = if self.speed_2 < 0.0 { 0.0 } else { outreach(now.since(self.oldest), self.speed_2.sqrt()) };
         self.stray + moved
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Anchor {
-    at: [f32; 2],
-    row: u32,
+struct Leaf {
+    tile: Tile,
+    bucket: u32,
 }
 
-impl RTreeObject for Anchor {
+impl RTreeObject for Leaf {
     type Envelope = AABB<[f32; 2]>;
 
     fn envelope(&self) -> Self::Envelope {
-        AABB::from_point(self.at)
+        AABB::from_corners(self.tile.low, self.tile.high)
     }
 }
 
@@ -181,52 +281,94 @@ impl Circle {
     }
 }
 
-fn descend(node: &ParentNode<Anchor>, circle: &Circle, found: &mut impl FnMut(u32)) -> usize {
+fn descend(node: &ParentNode<Leaf>, circle: &Circle, found: &mut impl FnMut(u32)) -> usize {
     let mut looked_at = node.children().len();
     for child in node.children() {
-        match child {
-            RTreeNode::Leaf(anchor) => {
-                if distance_2(anchor.at, circle.centre) <= circle.radius_2 {
-                    found(anchor.row);
-                }
-            }
-            RTreeNode::Parent(parent) => {
-                if parent.envelope().distance_2(&circle.centre) <= circle.radius_2 {
-                    looked_at += descend(parent, circle, found);
-                }
+        if Tile::around(child).distance_2(&circle.centre) <= circle.radius_2 {
+            match child {
+                RTreeNode::Leaf(leaf) => found(leaf.bucket),
+                RTreeNode::Parent(parent) => looked_at += descend(parent, circle, found),
             }
         }
     }
     looked_at
 }
 
-fn approach(node: &ParentNode<Anchor>, centre: [f32; 2], worth: &mut f64, found: &mut impl FnMut(u32) -> f64) {
-    let mut branches: Vec<(f32, &ParentNode<Anchor>)> = Vec::new();
-    for child in node.children() {
-        match child {
-            RTreeNode::Leaf(anchor) => {
-                if reaches(distance_2(anchor.at, centre), *worth) {
-                    *worth = found(anchor.row);
-                }
-            }
-            RTreeNode::Parent(parent) => branches.push((parent.envelope().distance_2(&centre), parent)),
-        }
-    }
-    branches.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-    for (distance_2, parent) in branches {
-        if !reaches(distance_2, *worth) {
+fn approach(node: &ParentNode<Leaf>, centre: [f32; 2], worth: &mut f64, found: &mut impl FnMut(u32) -> f64) {
+    let mut order: Vec<_> =
+        node.children().iter().map(|child| (Tile::around(child).distance_2(&centre), child)).collect();
+    order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    for (distance_2, child) in order {
+        // Allows for f32 rounding.
+        if f64::from(distance_2).sqrt() * (1.0 - 1e-6) - 0.02 > *worth {
             break;
         }
-        approach(parent, centre, worth, found);
+        match child {
+            RTreeNode::Leaf(leaf) => *worth = found(leaf.bucket),
+            RTreeNode::Parent(parent) => approach(parent, centre, worth, found),
+        }
     }
 }
 
-/// Whether something this far away can be within `worth` metres, f32 rounding allowed for.
-fn reaches(distance_2: f32, worth: f64) -> bool {
-    f64::from(distance_2).sqrt() * (1.0 - 1e-6) - 0.02 <= worth
+/// Finds the first tile with `foot` in it, or else the nearest.
+fn closest(node: &ParentNode<Leaf>, foot: &[f32; 2], best: &mut (f32, Option<u32>)) {
+    for child in node.children() {
+        let distance_2 = Tile::around(child).distance_2(foot);
+        if distance_2 < best.0 {
+            match child {
+                RTreeNode::Leaf(leaf) => *best = (distance_2, Some(leaf.bucket)),
+                RTreeNode::Parent(parent) => closest(parent, foot, best),
+            }
+            if best.0 == 0.0 {
+                return;
+            }
+        }
+    }
 }
 
-fn distance_2(a: [f32; 2], b: [f32; 2]) -> f32 {
-    let (x, y) = (a[0] - b[0], a[1] - b[1]);
-    x * x + y * y
+/// A foot and the number of the row it belongs to.
+type Foot = ([f32; 2], usize);
+
+#[derive(Clone, Copy)]
+struct Cut {
+    lower: Tile,
+    upper: Tile,
 }
+
+/// Cuts `tile` until each part has few enough rows, and gives each part its own.
+fn divide(tile: Tile, feet: &mut [Foot], part: &mut impl FnMut(Tile, &[Foot])) {
+    if feet.len() <= PACKED {
+        part(tile, feet);
+        return;
+    }
+    let (half, cut) = halve(tile, feet);
+    let (lower, upper) = cut.map_or((tile, tile), |cut| (cut.lower, cut.upper));
+    let (left, right) = feet.split_at_mut(half);
+    divide(lower, left, part);
+    divide(upper, right, part);
+}
+
+/// Orders `feet` so that those of the lower half come first, and says how many these are and where the cut goes.
+/// Between feet that are all at one point there is none: then both halves keep the tile.
+fn halve(tile: Tile, feet: &mut [Foot]) -> (usize, Option<Cut>) {
+    let half = feet.len() / 2;
+    let extent = |axis: usize| {
+        let parts = || feet.iter().map(|(foot, _)| foot[axis]);
+        parts().fold(f32::NEG_INFINITY, f32::max) - parts().fold(f32::INFINITY, f32::min)
+    };
+    let wider = usize::from(extent(1) > extent(0));
+    for axis in [wider, 1 - wider] {
+        let (left, middle, _) = feet.select_nth_unstable_by(half, |a, b| a.0[axis].total_cmp(&b.0[axis]));
+        let below = left.iter().map(|(foot, _)| foot[axis]).fold(f32::NEG_INFINITY, f32::max);
+        let cut = below + (middle.0[axis] - below) / 2.0;
+        if below < cut
+            && let Some((lower, upper)) = tile.cut(axis, cut)
+        {
+            return (half, Some(Cut { lower, upper }));
+        }
+    }
+    (half, None)
+}
+
+/// Rows in a tile when packed, at most: room for a few to come.
+const PACKED: usize = CAPACITY * 3 / 4;

@@ -162,8 +162,11 @@ impl Fit<'_> {
     }
 
     fn shown(&self, known: &Neighbourhood, scope: &Scope, circle: Option<Circle>, now: Timestamp) -> Match {
-        let standing = known.body(self.slot).and_then(|key| known.geo().position(key, now));
-        let position = standing.map(|standing| standing.position());
+        let body = known.body(self.slot);
+        let position = body.and_then(|key| known.geo().position(key, now)).map(|standing| standing.position());
+        // What rides along is as fresh as the word for what carries it.
+        let carrier = body.and_then(|key| known.catalog().at(Slot(key.0))).unwrap_or(self.entry);
+        let heard = self.entry.heard().max(carrier.heard());
         let place = circle.zip(self.estimate).zip(position).map(|((circle, estimate), position)| Sighted {
             distance: estimate.distance,
             bearing: circle.centre.bearing(&position),
@@ -177,7 +180,7 @@ impl Fit<'_> {
             tier: scope.tier,
             sources: self.entry.claims().iter().map(|held| held.source).collect(),
             latency: self.latency,
-            age: now - self.entry.heard(),
+            age: now - heard,
             ttl: self.entry.until() - now,
             stale: false,
         }

@@ -60,8 +60,8 @@ pub(super) fn ladder(query: &Query) -> [Scope; 2] {
     }
     let within = asked.map_or_else(String::new, |radius| format!(" within {radius}"));
     [
-        scope(Tier::Local, Offers::Local, asked, false, format!("the local catalog{within}")),
-        scope(Tier::Neighbour, Offers::Neighbours, asked, false, format!("vehicles and gateways{within}")),
+        scope(Tier::Local, Offers::Local, asked, false, format!("services of the local catalog{within}")),
+        scope(Tier::Neighbour, Offers::Neighbours, asked, false, format!("services of vehicles and gateways{within}")),
     ]
 }
 

@@ -41,6 +41,7 @@ fn found() -> Answer {
             asked: "charging within 100 m".into(),
             fitting: 1,
             left_out: vec![(Reason::TooFar, 3), (Reason::Unhealthy, 1)],
+            nearest: None,
             outcome: Outcome::Answered,
         }],
     }
@@ -67,7 +68,8 @@ fn an_answer_has_exactly_these_names() {
             "explain": [{
                 "tier": "local", "outcome": "answered", "asked": "charging within 100 m", "fitting": 1,
                 "left_out": [{"reason": "too far", "count": 3}, {"reason": "failing their health check", "count": 1}],
-                "text": "local: 1 of charging within 100 m; 3 too far, 1 failing their health check",
+                "nearest_m": null,
+                "text": "local: 1 among charging within 100 m; 3 too far, 1 failing their health check",
             }],
         })
     );

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use rumqttc::{BrokerSessionResumePolicy, LastWill, LastWillProperties, MqttOptions, QoS};
+use rumqttc::{LastWill, LastWillProperties, MqttOptions, QoS};
 use wayside_protocols::mqtt::presence::Presence;
 use wayside_protocols::mqtt::topic::Topic;
 use wayside_protocols::service::AgentId;
@@ -25,6 +25,8 @@ pub struct Settings {
     /// Whom to believe and who we are, for `mqtts`. Read at each connection.
     #[cfg(feature = "tls")]
     pub tls: crate::io::tls::Files,
+    /// How long a silent connection is believed in, 5 s to 18 h: a broker that is gone is noticed within twice this.
+    pub keep_alive: Duration,
     /// How often this agent has started; the will says so.
     pub epoch: u32,
     /// For the jitter between attempts.
@@ -39,12 +41,12 @@ impl Settings {
     pub(super) fn options(&self) -> Result<MqttOptions, SetupError> {
         let Address { host, port, tls } = &self.address;
         let mut options = MqttOptions::new(format!("wayside-{}", self.agent), (host.as_str(), *port));
-        // The session outlives the will's delay, so that a short outage is not told as a loss. What it holds besides is
-        // of no use: the agent says everything anew after each connection.
-        options.set_clean_start(false);
+        // Each connection begins anew: a client that does not know the session the broker kept may only listen in it,
+        // and the library then drops, without a word, all that it is given to say. The session lasts as long as the
+        // will's delay needs it; what it holds besides is of no use, since the agent says everything again.
+        options.set_clean_start(true);
         options.set_session_expiry_interval(Some(SESSION));
-        options.set_broker_session_resume_policy(BrokerSessionResumePolicy::AllowBrokerOnly);
-        options.set_keep_alive(KEEP_ALIVE);
+        options.set_keep_alive(u16::try_from(self.keep_alive.as_secs()).unwrap_or(u16::MAX));
         options.set_connect_timeout(CONNECT);
         // The library keeps a table of this size, and some brokers break the connection beyond 20.
         options.set_outgoing_inflight_upper_limit(IN_FLIGHT);
@@ -182,8 +184,6 @@ pub enum SetupError {
 const SESSION: u32 = 10;
 /// Seconds the broker waits before it tells the will.
 const WILL_DELAY: u32 = 2;
-/// Seconds: a broker that is gone is noticed within twice this.
-const KEEP_ALIVE: u16 = 15;
 /// How long a connection may take to be established.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Publications that wait for their acknowledgement.

@@ -60,7 +60,9 @@ pub(super) fn write(announcement: &Announcement) -> Vec<u8> {
     text("health", Some(announcement.health.as_str()));
     if let Some(endpoint) = &announcement.endpoint {
         object.put("address", Json::Text(endpoint.host.to_string()));
-        object.put("port", Json::Number(endpoint.port.into()));
+        if endpoint.port != 0 {
+            object.put("port", Json::Number(endpoint.port.into()));
+        }
     }
     if let Some(place) = &announcement.place {
         put_place(&mut object, place);
@@ -92,7 +94,7 @@ where
 
 fn endpoint(object: &mut Object) -> Result<Option<Endpoint>, AnnouncementError> {
     let host: Option<Host> = name(object, "address")?;
-    let port = object.optional("port", "a whole number from 0 to 65535", |value| value.whole(0, 65_535))?;
+    let port = object.optional("port", "a whole number from 1 to 65535", |value| value.whole(1, 65_535))?;
     match (host, port) {
         (Some(host), port) => Ok(Some(Endpoint { host, port: port.unwrap_or_default() as u16 })),
         (None, Some(_)) => Err(FieldError::Half { given: "port", missing: "address" }.into()),

@@ -61,9 +61,9 @@ fn metadata_becomes_text_and_resources_keep_their_kind() {
 #[test]
 fn a_refusal_names_field_value_and_limit() {
     for (json, why) in [
-        (r#"{"port":70000,"address":"h"}"#, "port 70000 is not allowed: a whole number from 0 to 65535"),
-        (r#"{"port":1.5,"address":"h"}"#, "port 1.5 is not allowed: a whole number from 0 to 65535"),
-        (r#"{"port":"80","address":"h"}"#, "port \"80\" is not allowed: a whole number from 0 to 65535"),
+        (r#"{"port":70000,"address":"h"}"#, "port 70000 is not allowed: a whole number from 1 to 65535"),
+        (r#"{"port":1.5,"address":"h"}"#, "port 1.5 is not allowed: a whole number from 1 to 65535"),
+        (r#"{"port":"80","address":"h"}"#, "port \"80\" is not allowed: a whole number from 1 to 65535"),
         (r#"{"port":80}"#, "port is set without address"),
         (r#"{"ttl_s":0}"#, "ttl_s 0 is not allowed: a whole number from 1 to 86400"),
         (r#"{"ttl_s":86401}"#, "ttl_s 86401 is not allowed: a whole number from 1 to 86400"),

@@ -10,10 +10,13 @@ use crate::contest::Contestant;
 use crate::linear::{Ten, distance_2};
 use crate::town::flat;
 
+/// Who is in a cell, and where on the plane, metres.
+type Cell = Vec<(u32, [f64; 2])>;
+
 #[derive(Default)]
 pub(crate) struct Grid {
     places: Vec<Option<[f64; 2]>>,
-    cells: HashMap<u64, Vec<(u32, [f64; 2])>, BuildHasherDefault<Mix>>,
+    cells: HashMap<u64, Cell, BuildHasherDefault<Mix>>,
 }
 
 impl Contestant for Grid {

@@ -6,9 +6,10 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use wayside_protocols::place::{Fix, Position};
+use wayside_tests::wait::eventually;
 
 use crate::contest::{BATCHES, Figures, Question};
 use crate::cpu;
@@ -74,18 +75,18 @@ impl Server {
             .spawn()
             .map_err(|error| io::Error::new(error.kind(), format!("redis-server does not start: {error}")))?;
         let mut child = child;
-        let started = Instant::now();
-        loop {
-            if let Ok(to) = UnixStream::connect(&socket) {
-                let from = BufReader::with_capacity(1 << 16, to.try_clone()?);
-                return Ok(Self { child, directory, to, from });
-            }
-            if started.elapsed() > Duration::from_secs(10) || child.try_wait()?.is_some() {
-                drop(child.kill());
-                return Err(io::Error::other("redis-server opens no socket within 10 s"));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let to = eventually(Duration::from_secs(10), "redis-server opens its socket", || {
+            UnixStream::connect(&socket)
+                .map(Ok)
+                .or_else(|error| match child.try_wait() {
+                    // It runs on: look again.
+                    Ok(None) => Err(error),
+                    Ok(Some(_)) | Err(_) => Ok(Err(io::Error::other("redis-server stops as soon as it starts"))),
+                })
+                .ok()
+        })?;
+        let from = BufReader::with_capacity(1 << 16, to.try_clone()?);
+        Ok(Self { child, directory, to, from })
     }
 
     /// Seconds of the server's CPU that `commands` took, and how many elements the answers held.

@@ -1,20 +1,13 @@
-//! What the pairs of a TXT record mean (RFC 6763 section 6), both ways.
-//!
-//! `lat` and `lon` (decimal degrees) place any instance. Where `agent` and `id` name what an agent of ours offers, these
-//! too have a meaning: `name`, `kind`, `acc` (one sigma, metres), `prio` (0 to 255), `crit` (`1`), `r.<resource>`. On
-//! `_wayside._tcp`, where the instance is the agent itself, `id` is its id and `kind` its kind; `v`, `epoch`, `api` and
-//! `offers` stay in the metadata. Everything else becomes metadata, within bounds. A value that makes no sense is left
-//! out and counted; the service stays.
+//! TXT record in, service out.
 
-use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::counters::Counters;
-use super::service_type::ServiceType;
+use super::{MAX_ACCURACY, MAX_PAIRS, MAX_TXT, key_allowed, usual_accuracy};
+use crate::mdns::counters::Counters;
+use crate::mdns::service_type::ServiceType;
 use crate::place::{Fix, Position};
 use crate::service::{AgentId, Endpoint, Kind, Label, NameError, Service, ServiceId, ServiceName, Value};
 use crate::time::Timestamp;
@@ -60,80 +53,6 @@ pub fn service(instance: Instance<'_>, counters: &mut Counters) -> Result<Servic
     Ok(service)
 }
 
-/// The pairs that announce `service`, something that an agent offers; [`service`] reads them back. Metadata that does
-/// not fit (32 pairs, 255 bytes a pair, 1,300 bytes in all), has a key that DNS-SD does not allow or one that means
-/// something here is left out. Altitude and motion are not told.
-pub fn pairs(service: &Service) -> Vec<(Box<str>, Box<str>)> {
-    let mut txt = Writer::default();
-    if let Some((id, agent)) = service.id.parts() {
-        txt.push("id", id);
-        txt.push("agent", agent);
-        txt.push("name", service.name.as_str());
-    }
-    txt.push("kind", service.kind.as_str());
-    if let Some(fix) = &service.fix {
-        txt.place(&fix.position, fix.accuracy, service.kind);
-    }
-    if service.priority != 0 {
-        txt.push("prio", &service.priority.to_string());
-    }
-    if service.critical {
-        txt.push("crit", "1");
-    }
-    for (name, value) in &service.resources {
-        txt.push(&format!("r.{name}"), &value.to_string());
-    }
-    let plain = |key: &str| !MEANT.contains(&key) && !key.starts_with("r.");
-    service.metadata.iter().filter(|(key, _)| plain(key)).for_each(|(key, value)| txt.push(key, value));
-    txt.pairs
-}
-
-/// What an agent says of itself on `_wayside._tcp`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Presence {
-    /// Its id.
-    pub id: AgentId,
-    /// What it is.
-    pub kind: Kind,
-    /// Program version.
-    pub version: Box<str>,
-    /// How often it has started.
-    pub epoch: u32,
-    /// Port of its API, where neighbours can reach it.
-    pub api: Option<u16>,
-    /// Where it stands, and one sigma in metres.
-    pub position: Option<(Position, f32)>,
-    /// The types of what it offers; as many as fit into one pair of 255 bytes are told.
-    pub offers: Vec<ServiceType>,
-}
-
-impl Presence {
-    /// The pairs that say so.
-    pub fn pairs(&self) -> Vec<(Box<str>, Box<str>)> {
-        let mut txt = Writer::default();
-        txt.push("v", &self.version);
-        txt.push("id", self.id.as_str());
-        txt.push("kind", self.kind.as_str());
-        txt.push("epoch", &self.epoch.to_string());
-        if let Some(port) = self.api {
-            txt.push("api", &port.to_string());
-        }
-        if let Some((position, accuracy)) = &self.position {
-            txt.place(position, *accuracy, self.kind);
-        }
-        let mut offers = String::new();
-        for offer in &self.offers {
-            if "offers=".len() + offers.len() + 1 + offer.as_str().len() <= MAX_STRING {
-                offers.extend([if offers.is_empty() { "" } else { "," }, offer.as_str()]);
-            }
-        }
-        if !offers.is_empty() {
-            txt.push("offers", &offers);
-        }
-        txt.pairs
-    }
-}
-
 /// The types that an agent's presence says it offers; those worth browsing too. At most 32.
 pub fn offers(presence: &Service) -> Vec<ServiceType> {
     let offers = presence.metadata.get("offers").map_or("", |offers| &**offers);
@@ -177,11 +96,6 @@ fn pair_of(string: &[u8]) -> Option<(String, &str)> {
     key_allowed(key).then(|| (key.to_ascii_lowercase(), value))
 }
 
-/// Printable US-ASCII without `=` (RFC 6763 section 6.4), and not longer than we keep.
-fn key_allowed(key: &str) -> bool {
-    (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(|byte| matches!(byte, 0x20..=0x7e) && byte != b'=')
-}
-
 /// What the known keys say; taken out as they are read.
 struct Said<'a> {
     pairs: &'a mut BTreeMap<Box<str>, Box<str>>,
@@ -212,8 +126,10 @@ impl Said<'_> {
         service.agent = Some(agent);
         service.priority = self.parsed("prio").unwrap_or(0);
         service.critical = self.pairs.remove("crit").is_some_and(|word| matches!(&*word, "1" | "true" | ""));
-        let resources: Vec<_> = self.pairs.extract_if(.., |key, _| key.len() > 2 && key.starts_with("r.")).collect();
-        service.resources = resources.into_iter().map(|(key, value)| (key[2..].into(), value_of(&value))).collect();
+        self.pairs.retain(|key, value| {
+            let resource = key.strip_prefix("r.").filter(|resource| !resource.is_empty());
+            resource.map(|resource| service.resources.insert(resource.into(), value_of(value))).is_none()
+        });
         Ok(service)
     }
 
@@ -246,41 +162,3 @@ fn value_of(text: &str) -> Value {
         Err(never) => match never {},
     }
 }
-
-/// What an agent's own words say where the accuracy is left out (one sigma, metres).
-fn usual_accuracy(kind: Kind) -> f32 {
-    if kind == Kind::Vehicle { 5.0 } else { 1.0 }
-}
-
-#[derive(Default)]
-struct Writer {
-    pairs: Vec<(Box<str>, Box<str>)>,
-    bytes: usize,
-}
-
-impl Writer {
-    fn push(&mut self, key: &str, value: &str) {
-        let length = key.len() + 1 + value.len();
-        let fits = length <= MAX_STRING && self.bytes + length <= MAX_TXT && self.pairs.len() < MAX_PAIRS;
-        if fits && key_allowed(key) {
-            self.bytes += length;
-            self.pairs.push((key.into(), value.to_owned().into()));
-        }
-    }
-
-    fn place(&mut self, position: &Position, accuracy: f32, kind: Kind) {
-        // Seven places are a centimetre.
-        self.push("lat", &format!("{:.7}", position.latitude()));
-        self.push("lon", &format!("{:.7}", position.longitude()));
-        if accuracy != usual_accuracy(kind) {
-            self.push("acc", &accuracy.to_string());
-        }
-    }
-}
-
-const MEANT: [&str; 10] = ["id", "agent", "name", "kind", "lat", "lon", "acc", "prio", "crit", "proto"];
-const MAX_ACCURACY: f32 = 10_000.0;
-const MAX_PAIRS: usize = 32;
-const MAX_KEY: usize = 32;
-const MAX_STRING: usize = 255;
-pub(super) const MAX_TXT: usize = 1_300;

@@ -1,0 +1,52 @@
+//! An API with a real agent behind it, for tests.
+
+use wayside_core::agent::Agent;
+use wayside_core::agent::io::Settings;
+use wayside_core::limits::Limits;
+use wayside_protocols::place::Position;
+use wayside_protocols::service::Kind;
+
+use crate::api::{Api, Caps, Options};
+use crate::clock::Clock;
+use crate::driver::{self, Driver, Edges};
+
+/// The agent `gw-7`, at 48.8566,2.3522, with two watchers at the most. Nothing it is told to write down is written.
+pub(crate) fn api() -> Api {
+    api_with(Caps::default(), None)
+}
+
+pub(crate) fn api_with(caps: Caps, token: Option<&str>) -> Api {
+    let clock = Clock::start();
+    let agent = Agent::new(settings(), clock.now());
+    let (handle, _inbox, doors) = driver::doors();
+    let driver = Driver::new(agent, doors, Edges::default(), move || clock.now(), move || clock.wall());
+    tokio::spawn(driver.run());
+    let options = Options {
+        agent: "gw-7".parse().unwrap(),
+        kind: Kind::Gateway,
+        epoch: 5,
+        token: token.map(Into::into),
+        clock,
+        journal: None,
+        caps,
+    };
+    Api::new(handle, options)
+}
+
+pub(crate) fn settings() -> Settings {
+    Settings {
+        id: "gw-7".parse().unwrap(),
+        kind: Kind::Gateway,
+        version: "0",
+        epoch: 5,
+        seed: 1,
+        position: Some((Position::new(48.8566, 2.3522).unwrap(), 1.0)),
+        services: vec![],
+        restored: vec![],
+        mdns: false,
+        browse: vec![],
+        api_port: None,
+        events: false,
+        limits: Limits { watchers: 2, ..Limits::default() },
+    }
+}

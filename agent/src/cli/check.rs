@@ -1,0 +1,40 @@
+//! `wayside check`.
+
+use std::env;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::exit::{Failure, Outcome};
+use super::output::Screen;
+use crate::config::{ConfigFile, DEFAULTS};
+
+/// Check the configuration: every problem at once, with hints.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// The configuration file [default: /etc/wayside/wayside.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print the whole configuration with its defaults and comments instead
+    #[arg(long, conflicts_with = "config")]
+    defaults: bool,
+}
+
+impl Check {
+    pub(super) fn perform(self) -> Result<Outcome, Failure> {
+        let mut screen = Screen::open();
+        if self.defaults {
+            screen.show(DEFAULTS)?;
+            return Ok(Outcome::Found);
+        }
+        let (_, warnings) = ConfigFile::load(self.config.as_deref(), env::vars_os()).check()?;
+        for warning in &warnings {
+            eprintln!("warning: {warning}");
+        }
+        screen.show(&match warnings.len() {
+            0 => "the configuration is right\n".to_owned(),
+            some => format!("the configuration is right; {some} to know about\n"),
+        })?;
+        Ok(Outcome::Found)
+    }
+}

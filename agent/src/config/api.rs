@@ -1,0 +1,60 @@
+//! `[api]`: where the HTTP API listens, and who may call it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use super::mqtt::Secret;
+use super::section::{Section, text};
+use crate::api::Listen;
+
+/// The HTTP API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Api {
+    /// Where it listens.
+    pub listen: Listen,
+    /// What a caller must show, if anything.
+    pub token: Option<Token>,
+    /// With what it proves itself.
+    pub tls: Option<ApiTls>,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self { listen: Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 7_878))), token: None, tls: None }
+    }
+}
+
+/// What a caller shows as `Authorization: Bearer`; at least 16 bytes. Never printed.
+pub type Token = Secret;
+
+/// The certificate of the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiTls {
+    /// PEM, the leaf first.
+    pub cert_file: PathBuf,
+    /// PEM.
+    pub key_file: PathBuf,
+}
+
+pub(super) fn read(section: &mut Section<'_, '_>) -> Api {
+    let default = Api::default();
+    let listen = section.parsed("listen", "\"127.0.0.1:7878\" is the default").unwrap_or(default.listen);
+    let token = section.take("token", |node| Secret::inline(text(node)?, 16));
+    let written = section.has("tls");
+    let tls = section.table("tls", |tls| {
+        let (cert_file, key_file) = (tls.path("cert_file"), tls.path("key_file"));
+        if written && (cert_file.is_none() || key_file.is_none()) {
+            tls.complain("cert_file", "or key_file is missing", "a certificate and its key come together");
+        }
+        Some(ApiTls { cert_file: cert_file?, key_file: key_file? })
+    });
+    if tls.is_some() {
+        let hint = "listen on a loopback address or a Unix socket, behind a proxy that speaks TLS";
+        section.complain("tls", "is not in this build", hint);
+    }
+    if !listen.local() && (tls.is_none() || token.is_none()) {
+        let what = format!("is {listen}, which others can reach, without [api.tls] and api.token");
+        section.complain("listen", what, "listen on 127.0.0.1, or set both");
+    }
+    Api { listen, token, tls }
+}

@@ -1,0 +1,206 @@
+use super::written::Table;
+use super::*;
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::Path;
+
+fn parse(text: &str) -> ConfigFile {
+    ConfigFile::parse(Path::new("w.toml"), text)
+}
+
+fn told(text: &str) -> String {
+    parse(text).check().map(|_| String::new()).unwrap_or_else(|problems| problems.to_string())
+}
+
+#[test]
+fn an_empty_file_is_a_working_agent() {
+    assert_eq!(parse("").check(), Ok((Config::default(), Vec::new())));
+}
+
+#[test]
+fn the_defaults_shown_are_the_defaults_meant() {
+    assert_eq!(parse(DEFAULTS).check(), Ok((Config::default(), Vec::new())));
+}
+
+#[test]
+fn the_defaults_shown_name_every_key_and_only_those() {
+    let example = uncommented(DEFAULTS);
+    let (_, notes) = parse(&example).read();
+    let unknown: Vec<_> = notes.findings.problems.iter().filter(|p| p.what.contains("known key")).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+    let missing: BTreeSet<_> = notes.known.difference(&keys(&parse(&example).table, "")).cloned().collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn five_mistakes_are_told_at_once() {
+    let text = "kind = \"truck\"\n[position]\nlat = 91\n[mdns]\nenabled = \"yes\"\nintefaces = []\n\
+                [mqtt]\nurl = \"http://broker\"\nkeep_alive = 30\n[[service]]\nname = \"charging\"\n\
+                health_check = { kind = \"tcp\", interval_s = 0 }\n";
+    insta::assert_snapshot!(told(text), @r#"
+    w.toml:1: kind is wrong: kind "truck" is not allowed: gateway, vehicle, roadside, device or software
+    w.toml:3: position.lat is 91, outside -90 to 90
+    w.toml:3: position.lat is set without lon
+      hint: a position takes both lat and lon, in degrees
+    w.toml:5: mdns.enabled is a string, but must be true or false
+    w.toml:6: mdns.intefaces is not a known key
+      hint: did you mean interfaces?
+    w.toml:8: mqtt.url is "http://broker": it begins with neither mqtt:// nor mqtts://
+      hint: write mqtt://HOST:1883 or mqtts://HOST:8883
+    w.toml:9: mqtt.keep_alive has no unit
+      hint: write it as text, like "30s"
+    w.toml:12: service[0].health_check needs a port to connect to
+      hint: set port, or leave health_check out
+    w.toml:12: service[0].health_check.interval_s is 0, outside 1 to 3600
+    "#);
+}
+
+#[test]
+fn half_a_position_is_refused() {
+    insta::assert_snapshot!(told("[position]\nlat = 48.8\n"), @r#"
+    w.toml:2: position.lat is set without lon
+      hint: a position takes both lat and lon, in degrees
+    "#);
+}
+
+#[test]
+fn what_is_no_number_is_no_position() {
+    insta::assert_snapshot!(told("[position]\nlat = nan\nlon = inf\n"), @r#"
+    w.toml:2: position.lat is NaN, outside -90 to 90
+    w.toml:3: position.lon is inf, outside -180 to 180
+    "#);
+}
+
+#[test]
+fn text_that_is_not_toml_does_not_hide_the_other_mistakes() {
+    insta::assert_snapshot!(told("id = \nkind = \"truck\"\n"), @r#"
+    w.toml:1: string values must be quoted, expected literal string
+      hint: this is not TOML; text needs "quotes", a table its [brackets]
+    w.toml:1: id is wrong: agent id "" is not allowed: 1 to 64 of A-Z a-z 0-9 . _ - :
+      hint: a host name without spaces does well
+    w.toml:2: kind is wrong: kind "truck" is not allowed: gateway, vehicle, roadside, device or software
+    "#);
+}
+
+#[test]
+fn an_api_that_others_reach_needs_tls_and_a_token() {
+    insta::assert_snapshot!(told("[api]\nlisten = \"0.0.0.0:7878\"\ntoken = \"short\"\n"), @r#"
+    w.toml:2: api.listen is 0.0.0.0:7878, which others can reach, without [api.tls] and api.token
+      hint: listen on 127.0.0.1, or set both
+    w.toml:3: api.token has 5 bytes, less than 16
+      hint: make one with: head -c 24 /dev/urandom | base64
+    "#);
+}
+
+#[test]
+fn two_services_of_one_id_are_refused() {
+    let twice = "[[service]]\nname = \"charging\"\n[[service]]\nname = \"charging\"\n";
+    insta::assert_snapshot!(told(twice), @r#"
+    w.toml:4: service[1].name charging is taken by another [[service]]
+      hint: give each its own id = "…"
+    "#);
+}
+
+#[test]
+fn what_is_not_built_yet_is_said() {
+    let text = "[position]\ngpsd = \"127.0.0.1:2947\"\n[[modbus.segment]]\ntargets = [\"10.3.0.0/24:502\"]\n\
+                [[upstream]]\ntier = \"region\"\nurls = [\"https://r1:7878\"]\n[registry]\nengine = \"etcd\"\n";
+    let (_, warnings) = parse(text).check().unwrap();
+    let said: Vec<String> = warnings.iter().map(|warning| format!("{} {}", warning.key, warning.what)).collect();
+    let ignored = "is not in this build yet; ignored";
+    let keys = ["position.gpsd", "modbus.segment", "upstream", "registry"];
+    assert_eq!(said, keys.map(|key| format!("{key} {ignored}")));
+}
+
+#[test]
+fn the_environment_lies_over_the_file() {
+    let dir = scratch("environment");
+    let file = dir.join("wayside.toml");
+    std::fs::write(&file, "id = \"a\"\n[api]\nlisten = \"127.0.0.1:1\"\n[limits]\nservices = 100\n").unwrap();
+    let set = |name: &str, value: &str| (OsString::from(name), OsString::from(value));
+    let environment = [
+        set("WAYSIDE_API_LISTEN", "127.0.0.1:2"),
+        set("WAYSIDE_LIMITS_SERVICES", "200"),
+        set("WAYSIDE_MDNS_ENABLED", "false"),
+        set("WAYSIDE_MDNS_BROWSE", "_http._tcp, _ipp._tcp"),
+        set("WAYSIDE_AGENT", "http://elsewhere"),
+        set("WAYSIDE_SERVICE_HOST", "10.0.0.1"),
+    ];
+    let (config, warnings) = ConfigFile::load(Some(&file), environment.into_iter()).check().unwrap();
+    assert_eq!(config.id.unwrap().as_str(), "a");
+    assert_eq!(config.api.listen.to_string(), "127.0.0.1:2");
+    assert_eq!((config.limits.core.services, config.mdns.enabled, config.mdns.browse.len()), (200, false, 2));
+    assert_eq!(warnings.len(), 1, "only the container platform's variable is unknown: {warnings:?}");
+}
+
+#[test]
+fn drop_ins_add_services_and_replace_values_in_the_order_of_their_names() {
+    let dir = scratch("drop-ins");
+    std::fs::create_dir_all(dir.join("wayside.d")).unwrap();
+    let file = dir.join("wayside.toml");
+    std::fs::write(&file, "kind = \"gateway\"\n[[service]]\nname = \"a\"\n").unwrap();
+    std::fs::write(dir.join("wayside.d/20.toml"), "kind = \"vehicle\"\n[[service]]\nname = \"c\"\n").unwrap();
+    std::fs::write(dir.join("wayside.d/10.toml"), "kind = \"roadside\"\n[[service]]\nname = \"b\"\n").unwrap();
+    std::fs::write(dir.join("wayside.d/30.toml.bak"), "kind = 3").unwrap();
+    let (config, _) = ConfigFile::load(Some(&file), std::iter::empty()).check().unwrap();
+    assert_eq!(config.kind, Kind::Vehicle);
+    let names: Vec<_> = config.services.iter().map(|service| service.name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+}
+
+#[test]
+fn a_file_that_was_named_must_be_there() {
+    let missing = ConfigFile::load(Some(Path::new("/nonexistent/w.toml")), std::iter::empty());
+    let problems = missing.check().unwrap_err();
+    assert!(problems.to_string().contains("/nonexistent/w.toml:1: cannot be read: No such file"), "{problems}");
+}
+
+#[test]
+fn a_broker_needs_what_tls_needs() {
+    insta::assert_snapshot!(told("[mqtt]\nurl = \"mqtts://broker\"\ncert_file = \"gw.pem\"\n"), @r#"
+    w.toml:1: mqtt.ca_file is missing, but url says mqtts
+      hint: name the PEM file of the authority that signed the broker's certificate
+    w.toml:3: mqtt.cert_file gw.pem cannot be read: No such file or directory (os error 2)
+    w.toml:3: mqtt.cert_file is set without key_file
+      hint: a certificate and its key come together
+    "#);
+    let (config, _) = parse("[mqtt]\nurl = \"mqtt://[::1]:1884/\"\n").check().unwrap();
+    let mqtt = config.mqtt.unwrap();
+    assert_eq!(mqtt.address.to_string(), "mqtt://[::1]:1884");
+}
+
+#[test]
+fn a_url_with_a_password_in_it_is_refused_without_repeating_it() {
+    let told = told("[mqtt]\nurl = \"mqtt://me:hunter2@broker\"\n");
+    assert!(told.contains("holds a user name") && !told.contains("hunter2"), "{told}");
+}
+
+/// `DEFAULTS` with every commented setting switched on.
+fn uncommented(text: &str) -> String {
+    let setting = |line: &&str| {
+        let bare = line.trim_start_matches("# ");
+        bare.split('#').next().is_some_and(|head| head.starts_with('[') && head.trim_end().ends_with(']'))
+            || bare.split_once(" = ").is_some_and(|(key, _)| !key.contains([' ', '(']))
+    };
+    text.lines().filter(setting).map(|line| line.trim_start_matches("# ")).collect::<Vec<_>>().join("\n")
+}
+
+fn keys(table: &Table, path: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (key, node) in &table.0 {
+        let full = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let listed = node.value.list().into_iter().flatten().filter_map(|item| item.value.table());
+        for below in node.value.table().into_iter().chain(listed) {
+            found.extend(keys(below, &full));
+        }
+        found.insert(full);
+    }
+    found
+}
+
+fn scratch(name: &str) -> PathBuf {
+    let dir = std::env::temp_dir().join(format!("wayside-config-{name}-{}", std::process::id()));
+    drop(std::fs::remove_dir_all(&dir));
+    std::fs::create_dir_all(&dir).unwrap();
+    dir
+}

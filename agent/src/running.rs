@@ -1,0 +1,212 @@
+//! One agent with all its edges, running.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{info, warn};
+use wayside_core::agent::Agent;
+use wayside_core::agent::io::Settings;
+use wayside_core::registration::DueProbe;
+use wayside_protocols::service::{AgentId, ServiceId};
+use wayside_protocols::time::Duration;
+
+use crate::api::{self, Api, BindError, Listen, Options, Server};
+use crate::clock::Clock;
+use crate::config::settings::Start;
+use crate::config::{Config, Mqtt, identity, state};
+use crate::driver::{self, BrokerOrder, Driver, Edges, Handle, Inbox, Message};
+use crate::io::broker::{self, Answering, Telling};
+use crate::io::interfaces::Selection;
+use crate::io::probe::Prober;
+use crate::io::{link, responder};
+use crate::journal::{self, Journal};
+
+/// An agent that runs on this runtime until it is told to leave.
+#[derive(Debug)]
+pub struct Running {
+    id: AgentId,
+    listen: Listen,
+    handle: Handle,
+    driver: JoinSet<()>,
+    edges: JoinSet<()>,
+    stop_api: oneshot::Sender<()>,
+}
+
+impl Running {
+    /// Starts the agent that `config` means. Waits for no network, broker or receiver; what is not there yet is tried
+    /// again for as long as the agent runs.
+    ///
+    /// # Errors
+    /// [`BindError`] if the API cannot listen where it should.
+    pub async fn start(config: &Config, clock: Clock) -> Result<Self, BindError> {
+        let dir = state::directory(&config.state_dir).unwrap_or_else(|error| {
+            warn!(%error, "nothing is kept over a restart, and registrations are refused");
+            config.state_dir.clone()
+        });
+        // The keys of a hash map are drawn by the system once a process: 64 bits that nobody can foresee.
+        let seed = RandomState::new().build_hasher().finish();
+        let id = identity::agent_id(config.id.as_ref(), &dir, seed);
+        let server = Server::bind(&config.api.listen).await?;
+        let (journal, restored) = Journal::open(&dir, clock.wall());
+        if let Some(trouble) = &restored.trouble {
+            warn!(error = %trouble, "registrations are refused until the state directory can be written");
+        }
+        let (handle, inbox, doors) = driver::doors();
+        let options = Options {
+            agent: id.clone(),
+            kind: config.kind,
+            epoch: restored.epoch,
+            token: config.api.token.as_ref().map(|token| token.reveal().into()),
+            clock,
+            journal: Some(journal.tally()),
+            caps: config.limits.api.clone(),
+        };
+        let listen = server.listen().clone();
+        let start = Start {
+            id: id.clone(),
+            epoch: restored.epoch,
+            seed,
+            restored: restored.registrations,
+            api_port: port(&listen),
+        };
+        let settings = config.settings(start);
+        let mut edges = JoinSet::new();
+        let outward = outward(&mut edges, config, &settings, &inbox, &handle, journal);
+        let agent = Agent::new(settings, clock.now());
+        let mut driver = JoinSet::new();
+        driver.spawn(Driver::new(agent, doors, outward, move || clock.now(), move || clock.wall()).run());
+        let (stop_api, stopped) = oneshot::channel();
+        // A sender that is dropped stops the API too.
+        edges.spawn(server.run(Api::new(handle.clone(), options), async move { drop(stopped.await) }));
+        info!(%id, kind = %config.kind, state = %dir.display(), "agent is up");
+        Ok(Self { id, listen, handle, driver, edges, stop_api })
+    }
+
+    /// The agent's id.
+    pub fn id(&self) -> &AgentId {
+        &self.id
+    }
+
+    /// Where its API listens; the port is the one the system chose.
+    pub fn listen(&self) -> &Listen {
+        &self.listen
+    }
+
+    /// Asks and tells the agent.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Waits until the agent has stopped, which it does not unless told to.
+    pub async fn stopped(&mut self) {
+        self.driver.join_next().await;
+    }
+
+    /// Says goodbye everywhere and stops. What is not done after 2 s is dropped.
+    pub async fn leave(mut self) {
+        let Self { handle, stop_api, .. } = self;
+        let farewell = async {
+            handle.leave().await;
+            // The API has gone if nobody listens.
+            let _ = stop_api.send(());
+            drop(handle);
+            while self.driver.join_next().await.is_some() {}
+            while self.edges.join_next().await.is_some() {}
+        };
+        if timeout(FAREWELL, farewell).await.is_err() {
+            warn!("not everything was said goodbye to in time");
+        }
+    }
+}
+
+/// How long stopping may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+fn port(listen: &Listen) -> Option<u16> {
+    match listen {
+        Listen::Tcp(address) => Some(address.port()),
+        Listen::Unix(_) => None,
+    }
+}
+
+/// Starts every edge that the configuration wants, and gives the queues to them.
+fn outward(
+    tasks: &mut JoinSet<()>,
+    config: &Config,
+    settings: &Settings,
+    inbox: &Inbox,
+    handle: &Handle,
+    journal: Journal,
+) -> Edges {
+    let (entries, kept) = mpsc::channel(ENTRIES);
+    tasks.spawn(journal::keep(journal, kept, inbox.clone()));
+    let (checks, due) = mpsc::channel(CHECKS);
+    tasks.spawn(probe(due, inbox.clone()));
+    let mut edges = Edges { journal: Some(entries), probes: Some(checks), ..Edges::default() };
+    if config.mdns.enabled {
+        let selection = Selection::new(config.mdns.interfaces.iter().map(ToString::to_string).collect());
+        let (datagrams, orders) = mpsc::channel(link::ORDERS);
+        tasks.spawn(link::run(selection.clone(), inbox.clone(), orders));
+        let (adverts, orders) = mpsc::channel(responder::ORDERS);
+        tasks.spawn(responder::run(settings.id.clone(), selection, Arc::clone(inbox.tally()), orders));
+        (edges.link, edges.responder) = (Some(datagrams), Some(adverts));
+    }
+    if let Some(mqtt) = &config.mqtt {
+        let (orders, ordered) = mpsc::channel(broker::ORDERS);
+        tasks.spawn(broker(mqtt, settings, inbox.clone(), ordered, handle.clone()));
+        (edges.broker, edges.events) = (Some(orders), mqtt.events);
+    }
+    edges
+}
+
+fn broker(
+    mqtt: &Mqtt,
+    settings: &Settings,
+    inbox: Inbox,
+    orders: mpsc::Receiver<BrokerOrder>,
+    handle: Handle,
+) -> impl Future<Output = ()> + use<> {
+    let settings = broker::Settings {
+        agent: settings.id.clone(),
+        address: mqtt.address.clone(),
+        username: mqtt.username.clone(),
+        password_file: mqtt.password_file.clone(),
+        #[cfg(feature = "tls")]
+        tls: crate::io::tls::Files { ca: mqtt.ca_file.clone(), identity: mqtt.identity.clone() },
+        keep_alive: mqtt.keep_alive,
+        epoch: settings.epoch,
+        seed: settings.seed,
+    };
+    let answer = Answering(Arc::new(move |question| {
+        let handle = handle.clone();
+        Box::pin(async move { api::answer_bytes(&handle, &question).await })
+    }));
+    broker::run(settings, inbox, orders, Some(answer), Some(Telling(api::json::change)))
+}
+
+/// Makes the health checks that are due until the queue is closed.
+async fn probe(mut due: mpsc::Receiver<(ServiceId, DueProbe)>, inbox: Inbox) {
+    let mut prober = Prober::default();
+    loop {
+        tokio::select! {
+            check = due.recv() => match check {
+                Some((id, check)) => prober.start(id, check),
+                None => return,
+            },
+            (id, outcome) = prober.finished() => {
+                if !inbox.tell(Message::Probed(id, outcome)).await {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Registrations that wait for the disk at the most; a further one is refused.
+const ENTRIES: usize = 1_024;
+/// Health checks that wait for the prober at the most; a further one counts as failed.
+const CHECKS: usize = 1_024;
