@@ -8,7 +8,8 @@
 //! * `rss_empty`, `rss_1000`, `rss_10000`, unit `MiB`: resident memory (VmRSS) with that many services, announced in
 //!   JSON with a position by 50 others. The release build carries its symbols; pages of them are not resident.
 //! * `idle_cpu_0`, `idle_cpu_1000`, `idle_cpu_10000`, unit `percent`: of one core over 10 s in which nothing comes but
-//!   what mosquitto, avahi and time bring by themselves.
+//!   what mosquitto, avahi and time bring by themselves. The spells follow one another in one life of the agent, and
+//!   its mDNS questions become rarer with age: a later figure may be the lower one.
 //! * `rss_avahi`, `rss_mosquitto`: theirs at the end, mosquitto with all 10,000 retained; `idle_cpu_avahi` and
 //!   `idle_cpu_mosquitto`: theirs in the last of the three spells.
 //!
