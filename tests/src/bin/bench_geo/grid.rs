@@ -13,8 +13,10 @@ use crate::town::flat;
 #[derive(Default)]
 pub(crate) struct Grid {
     places: Vec<Option<[f64; 2]>>,
-    cells: HashMap<u64, Vec<(u32, [f64; 2])>, BuildHasherDefault<Mix>>,
+    cells: HashMap<u64, Vec<Member>, BuildHasherDefault<Mix>>,
 }
+
+type Member = (u32, [f64; 2]);
 
 impl Contestant for Grid {
     fn place(&mut self, key: Key, fix: &Fix) {
