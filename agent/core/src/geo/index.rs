@@ -231,8 +231,7 @@ impl GeoIndex {
     /// Keeps searches narrow and tiles packed; call it about ten times a second, or answers stay right but grow slow.
     ///
     /// Looks at patches in turn until it has seen a quarter of everything, or 16,384, and lays the tiles of at most
-    /// one patch anew. Looking takes some 20 ns for each thing, laying anew some 150 ns for each on that patch: 1.3 ms
-    /// at the longest with 100,000 things in a city.
+    /// one patch anew. On a busy machine that took at most 7 ms with 100,000 things in a city, where a patch has 9,000.
     pub fn maintain(&mut self, now: Timestamp) {
         let budget = (self.len() / 4).max(SURVEYED);
         let (mut seen, mut packed) = (0, false);
