@@ -6,11 +6,13 @@
 
 pub mod broker;
 pub mod daemon;
+pub mod figure;
 pub mod fuzz;
 pub mod http;
 pub mod mdns;
 pub mod net;
 pub mod place;
+pub mod publisher;
 pub mod wait;
 pub mod wayside;
 pub mod world;

@@ -83,7 +83,8 @@ impl Avahi {
         })
     }
 
-    fn tool(&self, program: &str) -> Command {
+    /// One of avahi's tools, on its way to this daemon.
+    pub fn tool(&self, program: &str) -> Command {
         let mut command = self.host.command(program);
         command.env("DBUS_SYSTEM_BUS_ADDRESS", &self.bus_address);
         command

@@ -128,7 +128,11 @@ impl Browser {
         if own || message.truncated || message.records > 0 {
             return;
         }
-        for question in message.questions.iter().filter(|question| question.kind == POINTER && !question.unicast) {
+        for question in message.questions.iter().filter(|question| !question.unicast) {
+            if question.kind != POINTER {
+                self.leave_refresh_to_others(&question.name);
+                continue;
+            }
             let Some(service_type) = self.owners.get(&question.name).cloned() else { continue };
             let Some(browse) = self.browses.get_mut(&service_type) else { continue };
             let planned = browse.last.is_some() && browse.next <= now + FIRST_INTERVAL / 2 && browse.next > now;
@@ -140,6 +144,20 @@ impl Browser {
                 let next = browse.next;
                 self.agenda.set(&Subject::Browse(service_type), next);
             }
+        }
+    }
+
+    /// A refresh that waits to be asked is left to whoever just asked for it; if that is not answered, the next turn is
+    /// a twentieth of its life away. What is missing altogether is asked for all the same.
+    fn leave_refresh_to_others(&mut self, name: &Name) {
+        let whole = |serial: &u64| {
+            self.cache.instance(*serial).is_some_and(|instance| instance.srv.is_some() && instance.txt.is_some())
+        };
+        if let Some(serial) = self.cache.find(name).filter(whole) {
+            self.counters.suppressed_queries += u64::from(self.pending.remove(&Subject::Instance(serial)));
+        }
+        if self.cache.host(name).is_some_and(|host| !host.addresses.is_empty()) {
+            self.counters.suppressed_queries += u64::from(self.pending.remove(&Subject::Host(name.clone())));
         }
     }
 

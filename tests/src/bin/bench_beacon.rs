@@ -1,0 +1,145 @@
+//! How long after a vehicle says where it is the agent says so too.
+//!
+//! `./tests/bench beacon` (build the agent first: `cargo build --release -p wayside`). Each line reads
+//! `figure NAME VALUE UNIT`:
+//!
+//! * `beacon_to_visible_p50`, `_p99`, `_max`, unit `ms`: from handing a beacon to the kernel until a watcher of
+//!   `/v1/discovery/watch` has read the event with the new position. In between are mosquitto, the agent, and the
+//!   loopback twice.
+//!
+//! What is measured: 50 vehicles in turn send 1,000 beacons in all, 100 a second, QoS 0, each 5 m on from its last.
+
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use wayside_protocols::mqtt::beacon::{Beacon, wire_time};
+use wayside_protocols::mqtt::cell::Cell;
+use wayside_protocols::mqtt::topic::Topic;
+use wayside_protocols::place::{Motion, Position};
+use wayside_protocols::service::{AgentId, Kind};
+use wayside_protocols::time::{Timestamp, UnixMillis};
+use wayside_tests::broker::Broker;
+use wayside_tests::figure::{millis, quantile, tell};
+use wayside_tests::publisher::Publisher;
+use wayside_tests::wait::eventually;
+use wayside_tests::wayside::Wayside;
+
+fn main() {
+    let broker = Broker::start();
+    let agent = Wayside::start(
+        None,
+        &format!(
+            "id = \"gw-1\"\nkind = \"gateway\"\n[position]\nlat = {LATITUDE}\nlon = {LONGITUDE}\n\
+             [mdns]\nenabled = false\n[mqtt]\nurl = \"{}\"\n",
+            broker.url()
+        ),
+    );
+    let events = watch(&agent);
+    let mut publisher = Publisher::tcp(broker.port(), "vehicles").expect("mosquitto takes the vehicles");
+    await_subscribed(&mut publisher, &agent);
+
+    let start = Instant::now();
+    let mut times = Vec::new();
+    for number in 0..BEACONS {
+        while let Some(rest) = (start + PACE * number).checked_duration_since(Instant::now()) {
+            thread::park_timeout(rest);
+        }
+        let beacon = beacon(number);
+        let (topic, payload) = message(&beacon);
+        let published = Instant::now();
+        publisher.publish(&topic, &payload, false).expect("mosquitto takes a beacon");
+        times.push(millis(seen(&events, &beacon) - published));
+    }
+    let known = agent.instances("wayside").len();
+    assert!(known > VEHICLES as usize, "of {VEHICLES} vehicles and itself the agent answers with {known}");
+    tell("beacon_to_visible_p50", quantile(&times, 0.5), "ms");
+    tell("beacon_to_visible_p99", quantile(&times, 0.99), "ms");
+    tell("beacon_to_visible_max", quantile(&times, 1.0), "ms");
+}
+
+/// Events as they are read, with the moment.
+fn watch(agent: &Wayside) -> Receiver<(Instant, Value)> {
+    let mut events = agent.door.events("/v1/discovery/watch?service=wayside").expect("the agent lets us watch");
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        while let Some((name, data)) = events.next_event() {
+            let read = Instant::now();
+            if name != "departed" && sender.send((read, data)).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Until the agent has subscribed, its broker has nobody to hand beacons to.
+fn await_subscribed(publisher: &mut Publisher, agent: &Wayside) {
+    let mut sequence = 0;
+    eventually(PATIENCE, "the agent hears beacons", || {
+        let (topic, payload) = message(&Beacon { agent: id("first"), sequence, ..beacon(0) });
+        sequence += 1;
+        publisher.publish(&topic, &payload, false).expect("mosquitto takes a beacon");
+        agent.instance("wayside", "first")
+    });
+}
+
+/// When the event of `beacon` was read.
+fn seen(events: &Receiver<(Instant, Value)>, beacon: &Beacon) -> Instant {
+    let agrees = |data: &Value| {
+        let near =
+            |key: &str, degrees: f64| data["position"][key].as_f64().is_some_and(|told| (told - degrees).abs() < 1e-6);
+        data["id"] == beacon.agent.as_str()
+            && near("lat", beacon.position.latitude())
+            && near("lon", beacon.position.longitude())
+    };
+    loop {
+        let (read, data) = events
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|_| panic!("no event within {PATIENCE:?} of {} {}", beacon.agent, beacon.sequence));
+        if agrees(&data) {
+            return read;
+        }
+    }
+}
+
+fn beacon(number: u32) -> Beacon {
+    let (vehicle, turn) = (number % VEHICLES, number / VEHICLES);
+    let centre = Position::new(LATITUDE, LONGITUDE).expect("the centre is a place");
+    let lane = centre.moved(0.0, f64::from(vehicle) * 3.0);
+    Beacon {
+        agent: id(&format!("veh-{vehicle}")),
+        epoch: 1,
+        sequence: turn as u16,
+        kind: Kind::Vehicle,
+        time: wire_time(Timestamp::START, wall(), Timestamp::START),
+        position: lane.moved(90.0, f64::from(turn) * 5.0),
+        accuracy: Some(2.0),
+        motion: Motion::new(10.0, 90.0).ok(),
+        services: 0,
+        ttl: Duration::from_secs(30),
+        seal: None,
+    }
+}
+
+fn message(beacon: &Beacon) -> (String, Vec<u8>) {
+    let topic = Topic::Beacon { cell: Cell::at(&beacon.position), agent: beacon.agent.clone() };
+    (topic.to_string(), beacon.encode())
+}
+
+fn id(name: &str) -> AgentId {
+    name.parse().expect("letters, digits and dashes are an id")
+}
+
+fn wall() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+const BEACONS: u32 = 1_000;
+const VEHICLES: u32 = 50;
+const PACE: Duration = Duration::from_millis(10);
+const PATIENCE: Duration = Duration::from_secs(10);
+const LATITUDE: f64 = 48.8566;
+const LONGITUDE: f64 = 2.3522;
