@@ -331,7 +331,7 @@ impl GeoIndex {
     fn touched(&self, centre: &Ecef, reach: f64, kind: usize, mut found: impl FnMut(&Patch)) {
         let wide = reach * LEAN + patch::REACH + LEVEL;
         let mut show = |patch: &Patch| {
-            if patch.stands[kind].len() > 0 {
+            if !patch.stands[kind].is_empty() {
                 found(patch);
             }
         };
