@@ -142,10 +142,10 @@ impl Ecef {
     #[inline]
     pub fn distance(&self, other: &Self) -> Distance {
         let chord = libm::sqrt(self.distance_2(other));
-        let half = (chord / (2.0 * MEAN_RADIUS)).min(1.0);
+        let half = (chord * (1.0 / (2.0 * MEAN_RADIUS))).min(1.0);
         Distance(if chord < 10_000.0 {
             // Third order of the arcsine: below a nanometre off at this length, and no trigonometry.
-            chord * (1.0 + half * half / 6.0)
+            chord * (1.0 + half * half * (1.0 / 6.0))
         } else {
             2.0 * MEAN_RADIUS * libm::asin(half)
         })

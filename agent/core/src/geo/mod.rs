@@ -2,11 +2,11 @@
 //!
 //! The trees only propose; the row in the slab decides, by a straight line in Earth-centred metres, so neither the
 //! poles nor the antimeridian is a special case. What makes the proposal safe is one inequality, said in `stand`:
-//! projecting a point onto a plane can only bring it nearer, so a circle on the plane that holds the query, the
-//! strays and the dead reckoning holds every answer.
+//! projecting a point onto a plane can only bring it nearer, so a circle on the plane that is drawn wide enough for
+//! strays and dead reckoning touches the tile of every answer.
 //!
-//! `motion` (where it is by now) · `turn` (sines without libm) · `patch` (planes) · `slab` (rows) · `stand` (one tree
-//! on one plane) · `index` (the whole).
+//! `motion` (where it is by now) · `turn` (sines without libm) · `patch` (planes) · `slab` (rows) · `stand` (tiles and
+//! their tree on one plane) · `index` (the whole).
 
 mod index;
 mod motion;

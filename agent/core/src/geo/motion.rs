@@ -7,7 +7,8 @@
 use wayside_protocols::place::{Distance, Ecef, Fix, Position};
 use wayside_protocols::time::{Duration, Timestamp};
 
-use super::slab::Row;
+use super::patch::{PatchId, Plane};
+use super::slab::{Measured, Row};
 use super::turn::Turns;
 use crate::query::Verdict;
 
@@ -58,9 +59,9 @@ impl Standing {
 
 /// Where `fix` has come by `now`; for callers that hold a fix and no index.
 pub fn standing(fix: &Fix, now: Timestamp) -> Standing {
-    let mut row = Row::empty();
-    row.write(fix, Turns::shared());
-    row.standing(now)
+    let measured = Measured::new(fix, Turns::shared());
+    let plane = PatchId::of(&measured.ecef).plane();
+    Row::new(0, &measured, &plane).standing(&plane, now)
 }
 
 /// What can be said about being within `radius` of a centre that is itself known to `centre_sigma` metres: `None` if
@@ -77,44 +78,64 @@ pub fn verdict(estimate: &Estimate, radius: Distance, centre_sigma: f64) -> Opti
     }
 }
 
+/// A question as it looks from the plane of a patch.
+#[derive(Clone, Copy)]
+pub(super) struct Look {
+    centre: [f64; 3],
+    now: i64,
+}
+
+impl Look {
+    /// From `centre` at `now`.
+    pub(super) fn new(centre: [f64; 3], now: Timestamp) -> Self {
+        Self { centre, now: signed(now) }
+    }
+
+    /// The foot of the centre.
+    pub(super) const fn foot(&self) -> [f64; 2] {
+        [self.centre[0], self.centre[1]]
+    }
+}
+
 impl Row {
     /// Where it has come by `now`.
-    pub(super) fn standing(&self, now: Timestamp) -> Standing {
-        let lapse = self.lapse(now);
-        Standing { ecef: self.carried(lapse.carried), age: now.since(self.time), valid: lapse.valid }
+    pub(super) fn standing(&self, plane: &Plane, now: Timestamp) -> Standing {
+        let lapse = self.lapse(signed(now));
+        let [x, y] = self.carried(&lapse);
+        Standing { ecef: plane.point([x, y, self.level(&lapse)]), age: lapse.age(), valid: lapse.valid() }
     }
 
-    /// How it looks from `centre`, if at [`Z`] sigma it is within `reach` metres; `any` is the farthest that this
-    /// can be for anything of its kind, as a chord squared, and saves most of the work for the others.
-    #[inline]
-    pub(super) fn seen_within(&self, centre: &Ecef, reach: f64, any: f64, now: Timestamp) -> Option<Estimate> {
-        let lapse = self.lapse(now);
-        let at = self.carried(lapse.carried);
-        if at.distance_2(centre) > any {
+    /// How it looks, if at [`Z`] sigma it is within `reach` metres; `any` is the farthest that this can be for anything
+    /// of its stand, squared, and saves most of the work for the others.
+    // Inlined always: a caller that asks for no more than the distance then pays for no more.
+    #[inline(always)]
+    pub(super) fn seen_within(&self, look: &Look, reach: f64, any: f64) -> Option<Estimate> {
+        let lapse = self.lapse(look.now);
+        let [x, y] = self.carried(&lapse);
+        let (x, y) = (x - look.centre[0], y - look.centre[1]);
+        if x * x + y * y > any {
             return None;
         }
-        let distance = at.distance(centre);
-        let sigma = self.sigma(centre, &at, &lapse);
-        (distance.as_metres() - Z * sigma <= reach).then(|| Estimate {
-            distance,
-            sigma,
-            age: now.since(self.time),
-            valid: lapse.valid,
-        })
+        let estimate = self.estimate([x, y, self.level(&lapse) - look.centre[2]], &lapse);
+        let metres = estimate.distance.as_metres();
+        (metres <= reach || metres - Z * estimate.sigma <= reach).then_some(estimate)
     }
 
-    /// How it looks from `centre`.
-    pub(super) fn seen(&self, centre: &Ecef, now: Timestamp) -> Estimate {
-        let lapse = self.lapse(now);
-        let at = self.carried(lapse.carried);
-        let sigma = self.sigma(centre, &at, &lapse);
-        Estimate { distance: at.distance(centre), sigma, age: now.since(self.time), valid: lapse.valid }
+    /// How it looks.
+    pub(super) fn seen(&self, look: &Look) -> Estimate {
+        let lapse = self.lapse(look.now);
+        let [x, y] = self.carried(&lapse);
+        let [cx, cy, cz] = look.centre;
+        self.estimate([x - cx, y - cy, self.level(&lapse) - cz], &lapse)
     }
 
-    /// The straight line to `centre`, squared.
+    /// The straight line to the centre, squared.
     #[inline]
-    pub(super) fn distance_2(&self, centre: &Ecef, now: Timestamp) -> f64 {
-        self.carried(self.lapse(now).carried).distance_2(centre)
+    pub(super) fn distance_2(&self, look: &Look) -> f64 {
+        let lapse = self.lapse(look.now);
+        let ([x, y], [cx, cy, cz]) = (self.carried(&lapse), look.centre);
+        let (x, y, z) = (x - cx, y - cy, self.level(&lapse) - cz);
+        x * x + y * y + z * z
     }
 
     /// Whether its fix is past extrapolating.
@@ -123,42 +144,75 @@ impl Row {
     }
 
     #[inline]
-    fn lapse(&self, now: Timestamp) -> Lapse {
-        if !self.moving() {
-            return Lapse { carried: 0.0, late: 0.0, valid: true };
-        }
-        let (now, then) = (now.as_micros(), self.time.as_micros());
-        let seconds = now.saturating_sub(then) as f64 * 1e-6;
-        // What claims to come from far ahead is no better than what is long past, only it cannot be put to an age.
-        let valid = now.abs_diff(then) <= VALIDITY_MICROS;
-        Lapse { carried: seconds.min(VALID), late: (seconds - VALID).max(0.0), valid }
+    fn lapse(&self, now: i64) -> Lapse {
+        let micros = now - signed(self.time);
+        // What stands still does not grow old.
+        let seconds = if self.moving() { micros as f64 * 1e-6 } else { 0.0 };
+        Lapse { micros, seconds, carried: seconds.clamp(0.0, VALID) }
     }
 
     #[inline]
-    fn carried(&self, seconds: f64) -> Ecef {
-        let [vx, vy, vz] = self.velocity.map(f64::from);
-        Ecef { x: self.ecef.x + vx * seconds, y: self.ecef.y + vy * seconds, z: self.ecef.z + vz * seconds }
+    fn carried(&self, lapse: &Lapse) -> [f64; 2] {
+        let ([x, y, _], [vx, vy]) = (self.at(), self.velocity());
+        [x + vx * lapse.carried, y + vy * lapse.carried]
     }
 
-    /// One sigma along the line from `centre` to `at`, metres.
+    /// How far out of the plane it has come: the ground falls away as the square of the way from the origin.
     #[inline]
-    fn sigma(&self, centre: &Ecef, at: &Ecef, lapse: &Lapse) -> f64 {
-        let accuracy = f64::from(self.accuracy);
-        if lapse.carried <= 0.0 {
-            return accuracy;
-        }
-        let t = lapse.carried;
-        let [vx, vy, vz] = self.velocity.map(f64::from);
-        let speed_2 = vx * vx + vy * vy + vz * vz;
-        let along = (at.x - centre.x) * vx + (at.y - centre.y) * vy + (at.z - centre.z) * vz;
-        let line_2 = at.distance_2(centre) * speed_2;
-        // Seen from where it stands, or standing itself: the worse of the two directions.
+    fn level(&self, lapse: &Lapse) -> f64 {
+        let ([x, y, z], [vx, vy]) = (self.at(), self.velocity());
+        z - (x * vx + y * vy) * lapse.carried * FALL
+    }
+
+    /// How it looks at the end of `way`.
+    #[inline(always)]
+    fn estimate(&self, way: [f64; 3], lapse: &Lapse) -> Estimate {
+        let [x, y, z] = way;
+        let length_2 = x * x + y * y + z * z;
+        let [vx, vy] = self.velocity();
+        let speed_2 = vx * vx + vy * vy;
+        let (along, line_2) = (x * vx + y * vy, length_2 * speed_2);
+        // Seen from where it stands, or standing itself: as if along its way.
         let cos_2 = if line_2 > 0.0 { (along * along / line_2).min(1.0) } else { 1.0 };
-        let (ahead, aside, veer) = (SPEED_SIGMA * t, HEADING_SIGMA * t, 0.5 * ACCELERATION * t * t);
-        let grown_2 = ahead * ahead * cos_2 + aside * aside * speed_2 * (1.0 - cos_2) + veer * veer;
-        let sigma = (accuracy * accuracy + grown_2).sqrt();
-        if lapse.late > 0.0 { (sigma + lateness(lapse.late, speed_2.sqrt())).min(FARTHEST) } else { sigma }
+        let (t, accuracy) = (lapse.carried, f64::from(self.accuracy));
+        let ahead_2 = SPEED_SIGMA * SPEED_SIGMA * cos_2;
+        let aside_2 = HEADING_SIGMA * HEADING_SIGMA * speed_2 * (1.0 - cos_2);
+        let veer_2 = 0.25 * ACCELERATION * ACCELERATION * t * t;
+        let mut sigma = (accuracy * accuracy + (ahead_2 + aside_2 + veer_2) * t * t).sqrt();
+        if lapse.seconds > VALID {
+            sigma = (sigma + lateness(lapse.seconds - VALID, speed_2.sqrt())).min(FARTHEST);
+        }
+        let distance = Ecef { x, y, z }.distance(&Ecef { x: 0.0, y: 0.0, z: 0.0 });
+        Estimate { distance, sigma, age: lapse.age(), valid: lapse.valid() }
     }
+}
+
+/// The time since a fix.
+struct Lapse {
+    micros: i64,
+    /// The same, if it matters.
+    seconds: f64,
+    /// For how much of it the fix is carried on.
+    carried: f64,
+}
+
+impl Lapse {
+    #[inline]
+    fn age(&self) -> Duration {
+        Duration::from_micros(self.micros.max(0).unsigned_abs())
+    }
+
+    /// What claims to come from far ahead is no better than what is long past, only it cannot be put to an age.
+    #[inline]
+    fn valid(&self) -> bool {
+        self.seconds.abs() <= VALID
+    }
+}
+
+/// As microseconds that can be subtracted; 292,000 years will do for ever.
+#[inline]
+fn signed(time: Timestamp) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// How far a fix of `age` and at most `speed` can be from where it was measured, at [`Z`] sigma beyond its own
@@ -183,14 +237,8 @@ fn surface(ecef: &Ecef) -> Position {
     Position::new(latitude.clamp(-90.0, 90.0), longitude.clamp(-180.0, 180.0)).expect("clamped to its range")
 }
 
-/// How long a fix has been carried, and how long it has been past carrying, seconds.
-struct Lapse {
-    carried: f64,
-    late: f64,
-    valid: bool,
-}
-
-const VALIDITY_MICROS: u64 = VALIDITY.as_secs() * 1_000_000;
 const VALID: f64 = VALIDITY.as_secs() as f64;
 const FARTHEST: f64 = Distance::FARTHEST.as_metres();
+/// Of the Earth, near enough for the fall of the ground over the few hundred metres that a fix is carried.
+const FALL: f64 = 1.0 / 6_371_008.8;
 const ECCENTRICITY_2: f64 = 6.694_379_990_141_317e-3;

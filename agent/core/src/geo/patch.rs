@@ -45,14 +45,26 @@ pub(super) struct Plane {
     pub(super) origin: Ecef,
     right: [f64; 3],
     up: [f64; 3],
+    out: [f64; 3],
 }
 
 impl Plane {
-    /// Metres right and up from the origin to the foot of `point`.
+    /// Metres right, up and out of the plane from its origin to `point`.
     #[inline]
-    pub(super) fn foot(&self, point: &Ecef) -> [f64; 2] {
-        let from = [point.x - self.origin.x, point.y - self.origin.y, point.z - self.origin.z];
-        [dot(&self.right, &from), dot(&self.up, &from)]
+    pub(super) fn seen_from(&self, point: &Ecef) -> [f64; 3] {
+        self.along(&[point.x - self.origin.x, point.y - self.origin.y, point.z - self.origin.z])
+    }
+
+    /// A direction in Earth-centred coordinates as one in those of the plane.
+    #[inline]
+    pub(super) fn along(&self, way: &[f64; 3]) -> [f64; 3] {
+        [dot(&self.right, way), dot(&self.up, way), dot(&self.out, way)]
+    }
+
+    /// The point that lies at `at` as seen from the plane.
+    pub(super) fn point(&self, at: [f64; 3]) -> Ecef {
+        let [x, y, z] = [0, 1, 2].map(|axis| self.right[axis] * at[0] + self.up[axis] * at[1] + self.out[axis] * at[2]);
+        Ecef { x: self.origin.x + x, y: self.origin.y + y, z: self.origin.z + z }
     }
 
     fn touching(direction: [f64; 3]) -> Self {
@@ -65,7 +77,7 @@ impl Plane {
         let aside = if normal[2].abs() < 0.8 { [0.0, 0.0, 1.0] } else { [1.0, 0.0, 0.0] };
         let right = unit(cross(&aside, &normal));
         let up = cross(&normal, &right);
-        Self { origin: Ecef { x, y, z }, right, up }
+        Self { origin: Ecef { x, y, z }, right, up, out: normal }
     }
 }
 
@@ -122,10 +134,19 @@ mod tests {
             let there = here.moved(bearing, metres).ecef();
             let here = here.ecef();
             let plane = PatchId::of(&here).plane();
-            let ([ax, ay], [bx, by]) = (plane.foot(&here), plane.foot(&there));
+            let ([ax, ay, _], [bx, by, _]) = (plane.seen_from(&here), plane.seen_from(&there));
             let (flat, straight) = ((ax - bx).hypot(ay - by), here.distance_2(&there).sqrt());
             prop_assert!(flat <= straight + 1e-6);
             prop_assert!(flat >= straight * (1.0 - 2e-6), "{flat} {straight}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_seen_from_a_plane_is_found_again(here in anywhere()) {
+            let here = here.ecef();
+            let plane = PatchId::of(&here).plane();
+            prop_assert!(plane.point(plane.seen_from(&here)).distance_2(&here) < 1e-12);
         }
     }
 

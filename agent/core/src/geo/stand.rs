@@ -12,8 +12,8 @@ use rstar::{AABB, ParentNode, RStarInsertionStrategy, RTree, RTreeNode, RTreeObj
 use wayside_protocols::time::Timestamp;
 
 use super::motion::{Z, outreach};
-use super::patch::{Plane, REACH};
-use super::slab::{CAPACITY, Home, Row, Slab};
+use super::patch::REACH;
+use super::slab::{CAPACITY, Home, Lot, Row, Slab};
 
 /// How far a foot may be outside of its tile before the row is given to another, metres.
 pub(super) const MARGIN: f64 = 10.0;
@@ -72,12 +72,25 @@ pub(super) struct Stand {
     tree: RTree<Leaf, Wide>,
     bounds: Bounds,
     rows: usize,
+    /// Buckets of what is too vague, fast or old for a tile: it would make every search wide.
+    loose: Vec<u32>,
+    lot: Lot,
+    /// Tiles cut since all were laid anew.
+    cuts: usize,
 }
 
 impl Stand {
     /// Nobody, filed as `home`.
     pub(super) fn new(home: Home) -> Self {
-        Self { home, tree: RTree::new_with_params(), bounds: Bounds::NONE, rows: 0 }
+        Self {
+            home,
+            tree: RTree::new_with_params(),
+            bounds: Bounds::NONE,
+            rows: 0,
+            loose: Vec::new(),
+            lot: Lot::default(),
+            cuts: 0,
+        }
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -94,26 +107,59 @@ impl Stand {
         self.bounds.note(row, stray);
     }
 
-    /// Files `row` in the tile that its foot is in; how far outside it is by rounding.
-    pub(super) fn insert(&mut self, row: Row, plane: &Plane, slab: &mut Slab) {
-        let foot = plane.foot(&row.ecef);
+    /// Whether nobody is here, not even among the loose.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.rows == 0 && self.loose.is_empty()
+    }
+
+    /// Buckets of what is in no tile.
+    pub(super) fn loose(&self) -> &[u32] {
+        &self.loose
+    }
+
+    /// Files `row` in the tile that its foot is in.
+    pub(super) fn insert(&mut self, row: Row, slab: &mut Slab) {
+        let foot = row.foot();
         let mut bucket = self.seek(foot, slab);
         if slab.rows(bucket).len() == CAPACITY {
-            bucket = self.split(bucket, foot, plane, slab);
+            bucket = self.split(bucket, foot, slab);
         }
         self.rows += 1;
         self.bounds.note(&row, slab.tile(bucket).stray(foot));
         slab.push(bucket, row);
     }
 
+    /// Files `row` with the loose.
+    pub(super) fn loosen(&mut self, row: Row, slab: &mut Slab) {
+        let bucket = match self.loose.last() {
+            Some(bucket) if slab.rows(*bucket).len() < CAPACITY => *bucket,
+            _ => {
+                let bucket = slab.open(&mut self.lot, self.home.loose(), Tile::WHOLE);
+                self.loose.push(bucket);
+                bucket
+            }
+        };
+        slab.push(bucket, row);
+    }
+
     /// Takes a row away.
     pub(super) fn remove(&mut self, seat: u32, slab: &mut Slab) -> Row {
-        self.rows -= 1;
-        if self.rows == 0 {
-            self.tree.iter().for_each(|leaf| slab.close(leaf.bucket));
-            self.tree = RTree::new_with_params();
+        let (bucket, loose) = (seat / CAPACITY as u32, slab.home(seat).is_loose());
+        let row = slab.take(seat);
+        if !loose {
+            self.rows -= 1;
+            if self.rows == 0 {
+                self.tree.iter().for_each(|leaf| slab.close(&mut self.lot, leaf.bucket));
+                self.tree = RTree::new_with_params();
+            }
+        } else if slab.rows(bucket).is_empty() {
+            self.loose.retain(|other| *other != bucket);
+            slab.close(&mut self.lot, bucket);
         }
-        slab.take(seat)
+        if self.is_empty() {
+            slab.release(&mut self.lot);
+        }
+        row
     }
 
     /// Shows every bucket whose tile is within `radius` of `centre`. How many nodes and tiles it looked at.
@@ -121,52 +167,50 @@ impl Stand {
         descend(self.tree.root(), &Circle::new(centre, radius), found)
     }
 
-    /// Shows every bucket, nearest tiles first but only roughly. `found` says how far it is worth looking from then
-    /// on, in metres between the centre and a tile.
+    /// Shows every bucket, nearest tiles first but only roughly, whose tile is within `worth` metres of `centre`; for
+    /// the next, what `found` says is.
     pub(super) fn nearest(&self, centre: [f64; 2], worth: f64, found: &mut impl FnMut(u32) -> f64) {
-        let mut worth = worth;
-        approach(self.tree.root(), centre.map(|part| part as f32), &mut worth, found);
+        let mut circle = Circle::new(centre, worth);
+        approach(self.tree.root(), &mut circle, &mut |bucket| Circle::new(centre, found(bucket)).radius_2);
     }
 
     /// Learns the bounds anew, and reports the key of each row that has lapsed by `now`.
-    pub(super) fn survey(&mut self, plane: &Plane, slab: &Slab, now: Timestamp, lapsed: &mut impl FnMut(u32)) {
+    pub(super) fn survey(&mut self, slab: &Slab, now: Timestamp, lapsed: &mut impl FnMut(u32)) {
         let mut bounds = Bounds::NONE;
         for leaf in &self.tree {
             for row in slab.rows(leaf.bucket) {
                 if row.lapsed(now) {
                     lapsed(row.key());
                 }
-                bounds.note(row, leaf.tile.stray(plane.foot(&row.ecef)));
+                bounds.note(row, leaf.tile.stray(row.foot()));
             }
         }
         self.bounds = bounds;
     }
 
-    /// Whether there are so many more tiles than the rows need that packing pays.
+    /// Whether so many tiles were cut, or so many are all but empty, that packing pays.
     pub(super) fn worn(&self) -> bool {
-        self.tree.size() > 2 * (self.rows / PACKED + 1) + 8
+        self.cuts > self.tree.size() / 2 + 8 || self.tree.size() > 2 * (self.rows / PACKED + 1) + 8
     }
 
-    /// Lays all tiles anew, each filled to three quarters.
-    pub(super) fn pack(&mut self, plane: &Plane, slab: &mut Slab) {
+    /// Lays all tiles anew, each filled to three quarters, and in memory beside those that they lie beside.
+    pub(super) fn pack(&mut self, slab: &mut Slab) {
         let mut rows = Vec::with_capacity(self.rows);
         for leaf in &self.tree {
             rows.extend_from_slice(slab.rows(leaf.bucket));
-            slab.close(leaf.bucket);
+            slab.close(&mut self.lot, leaf.bucket);
         }
-        let feet = (0..).zip(&rows).map(|(number, row)| (plane.foot(&row.ecef).map(|part| part as f32), number));
+        self.lot.sort();
+        self.cuts = 0;
+        let feet = (0..).zip(&rows).map(|(number, row)| (row.foot().map(|part| part as f32), number));
         let (mut feet, mut leaves) = (feet.collect::<Vec<_>>(), Vec::new());
         divide(Tile::WHOLE, &mut feet, &mut |tile, members| {
-            let bucket = slab.open(self.home, tile);
+            let bucket = slab.open(&mut self.lot, self.home, tile);
             leaves.push(Leaf { tile, bucket });
             members.iter().for_each(|(_, number)| slab.push(bucket, rows[*number]));
         });
         self.tree = RTree::bulk_load_with_params(leaves);
-        self.survey_bounds(plane, slab);
-    }
-
-    fn survey_bounds(&mut self, plane: &Plane, slab: &Slab) {
-        self.survey(plane, slab, Timestamp::START, &mut |_| {});
+        self.survey(slab, Timestamp::START, &mut |_| {});
     }
 
     /// A bucket whose tile `foot` is in, or nearest to.
@@ -175,17 +219,18 @@ impl Stand {
         let mut best = (f32::INFINITY, None);
         closest(self.tree.root(), &foot, &mut best);
         best.1.unwrap_or_else(|| {
-            let bucket = slab.open(self.home, Tile::WHOLE);
+            let bucket = slab.open(&mut self.lot, self.home, Tile::WHOLE);
             self.tree.insert(Leaf { tile: Tile::WHOLE, bucket });
             bucket
         })
     }
 
     /// Cuts a full tile in two, and says which bucket `foot` belongs to.
-    fn split(&mut self, bucket: u32, foot: [f64; 2], plane: &Plane, slab: &mut Slab) -> u32 {
+    fn split(&mut self, bucket: u32, foot: [f64; 2], slab: &mut Slab) -> u32 {
+        self.cuts += 1;
         let tile = slab.tile(bucket);
         let rows = slab.rows(bucket).to_vec();
-        let feet = (0..).zip(&rows).map(|(number, row)| (plane.foot(&row.ecef).map(|part| part as f32), number));
+        let feet = (0..).zip(&rows).map(|(number, row)| (row.foot().map(|part| part as f32), number));
         let mut feet: Vec<_> = feet.collect();
         let (half, cut) = halve(tile, &mut feet);
         let (lower, upper) = cut.map_or((tile, tile), |cut| (cut.lower, cut.upper));
@@ -193,7 +238,7 @@ impl Stand {
             self.tree.remove(&Leaf { tile, bucket });
             self.tree.insert(Leaf { tile: lower, bucket });
         }
-        let other = slab.open(self.home, upper);
+        let other = slab.open(&mut self.lot, self.home, upper);
         self.tree.insert(Leaf { tile: upper, bucket: other });
         slab.clear(bucket, lower);
         for (place, (_, number)) in feet.iter().enumerate() {
@@ -294,18 +339,22 @@ fn descend(node: &ParentNode<Leaf>, circle: &Circle, found: &mut impl FnMut(u32)
     looked_at
 }
 
-fn approach(node: &ParentNode<Leaf>, centre: [f32; 2], worth: &mut f64, found: &mut impl FnMut(u32) -> f64) {
-    let mut order: Vec<_> =
-        node.children().iter().map(|child| (Tile::around(child).distance_2(&centre), child)).collect();
-    order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-    for (distance_2, child) in order {
-        // Allows for f32 rounding.
-        if f64::from(distance_2).sqrt() * (1.0 - 1e-6) - 0.02 > *worth {
-            break;
+fn approach(node: &ParentNode<Leaf>, circle: &mut Circle, found: &mut impl FnMut(u32) -> f32) {
+    let mut nearest = (f32::INFINITY, 0);
+    for (number, child) in node.children().iter().enumerate() {
+        let away = Tile::around(child).distance_2(&circle.centre);
+        if away < nearest.0 {
+            nearest = (away, number);
         }
-        match child {
-            RTreeNode::Leaf(leaf) => *worth = found(leaf.bucket),
-            RTreeNode::Parent(parent) => approach(parent, centre, worth, found),
+    }
+    // The nearest first makes the circle small for the others, and spares sorting them.
+    let others = (0..node.children().len()).filter(|number| *number != nearest.1);
+    for child in core::iter::once(nearest.1).chain(others).filter_map(|number| node.children().get(number)) {
+        if Tile::around(child).distance_2(&circle.centre) <= circle.radius_2 {
+            match child {
+                RTreeNode::Leaf(leaf) => circle.radius_2 = found(leaf.bucket),
+                RTreeNode::Parent(parent) => approach(parent, circle, found),
+            }
         }
     }
 }

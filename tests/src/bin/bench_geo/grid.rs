@@ -10,14 +10,13 @@ use crate::contest::Contestant;
 use crate::linear::{Ten, distance_2};
 use crate::town::flat;
 
-/// Who is in a cell, and where on the plane, metres.
-type Cell = Vec<(u32, [f64; 2])>;
-
 #[derive(Default)]
 pub(crate) struct Grid {
     places: Vec<Option<[f64; 2]>>,
-    cells: HashMap<u64, Cell, BuildHasherDefault<Mix>>,
+    cells: HashMap<u64, Vec<Member>, BuildHasherDefault<Mix>>,
 }
+
+type Member = (u32, [f64; 2]);
 
 impl Contestant for Grid {
     fn place(&mut self, key: Key, fix: &Fix) {

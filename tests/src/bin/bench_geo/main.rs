@@ -1,7 +1,7 @@
 //! How fast the geo index is, against redis-server, a linear scan and a grid of 250 m cells.
 //!
-//! `./tests/bench geo [SIZE...]`, sizes as `1e3 1e4 1e5` (the default) or `1e6`; with `alone` without the peers. Each line reads
-//! `figure NAME VALUE UNIT`:
+//! `./tests/bench geo [SIZE...]`, sizes as `1e3 1e4 1e5` (the default) or `1e6`; with `alone` without the peers. Each
+//! line reads `figure NAME VALUE UNIT`:
 //!
 //! * `geo_QUESTION_vs_PEER_SIZE`, unit `x`: the peer's CPU time for one over ours. QUESTION is `update`, `100m`,
 //!   `500m` or `10nn`; PEER is `redis`, `linear` or `grid`. With `_clustered` at the end: not spread evenly over
@@ -10,12 +10,13 @@
 //! * `geo_maintain_longest_SIZE`, unit `us`: the longest that one call of `maintain` kept the index.
 //! * `geo_bytes_each_SIZE`, unit `B`: resident memory for each thing after churn, rows, trees and all.
 //!
-//! What is measured: everybody moves 1 to 3 m, ten times a second, always ahead, for 25 rounds, in an order that has
-//! nothing to do with where they are; `update` is the mean of all rounds, upkeep included. Then questions are asked
-//! around things picked at random, and the best of three equal batches counts. Ours and the baselines' time is this
-//! thread's CPU time; that of redis-server is the server's own, over a unix socket with 64 commands in flight. Ours
-//! answers more than is asked of the others: dead-reckoned, uncertainty and all. redis has no search for the nearest
-//! without a radius, so it is told the best one there is: the smallest that holds ten around 99 of 100 centres.
+//! What is measured: everybody moves 1 to 3 m, ten times a second, always ahead, for 25 rounds, and reports once a
+//! round at a moment of its own, so always in the same order, which has nothing to do with where it is; `update` is
+//! the mean of all rounds, upkeep included. Then questions are asked around things picked at random, and the best of
+//! three equal batches counts. Ours and the baselines' time is this thread's CPU time; that of redis-server is the
+//! server's own, over a unix socket with 64 commands in flight. Ours reckons everything on to the moment of asking.
+//! redis has no search for the nearest without a radius, so it is told the best one there is: the smallest that holds
+//! ten around 99 of 100 centres.
 
 #![allow(clippy::print_stdout, reason = "the figures are what it is for")]
 

@@ -28,8 +28,7 @@ pub(crate) fn run(town: &Town) -> io::Result<Figures> {
     let later: Vec<Fix> = town.end.iter().map(moved).collect();
     let mut spent = 0.0;
     for fixes in [&later, &town.end] {
-        let reports: Vec<_> = town.order.iter().map(|key| add(key.0, &fixes[key.0 as usize])).collect();
-        spent += server.commands(reports.into_iter())?.0;
+        spent += server.commands((0..).zip(fixes).map(|(key, fix)| add(key, fix)))?.0;
     }
     figures.note(Question::Update, 1e6 * spent / (2 * town.end.len()) as f64, 0);
     let ten = format!("BYRADIUS {:.0} m COUNT 10 ASC", radius_of_ten(&town.end, &town.centres).ceil());

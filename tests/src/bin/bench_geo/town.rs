@@ -1,6 +1,5 @@
 //! Where everybody is and where they go: the same for all contestants, and in every run.
 
-use wayside_core::geo::Key;
 use wayside_protocols::place::{Fix, Motion, Position};
 use wayside_protocols::time::{Duration, Timestamp};
 
@@ -19,8 +18,6 @@ pub(crate) struct Town {
     pub(crate) start: Vec<Fix>,
     /// Where everybody is at the end.
     pub(crate) end: Vec<Fix>,
-    /// In which order they report in every round.
-    pub(crate) order: Vec<Key>,
     /// Around where questions are asked.
     pub(crate) centres: Vec<Position>,
 }
@@ -51,12 +48,8 @@ impl Town {
             })
             .collect();
         let end: Vec<Fix> = start.iter().map(|fix| (0..ROUNDS).fold(*fix, |fix, _| moved(&fix))).collect();
-        let mut order: Vec<Key> = (0..size as u32).map(Key).collect();
-        for last in (1..size).rev() {
-            order.swap(last, dice.below(last + 1));
-        }
         let centres = (0..1_000).map(|_| end[dice.below(size)].position).collect();
-        Self { start, end, order, centres }
+        Self { start, end, centres }
     }
 }
 
