@@ -46,9 +46,11 @@ impl Daemon {
         fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
-    /// The lines it has written so far that hold `part`.
+    /// The whole lines it has written so far that hold `part`.
     pub fn lines(&self, part: &str) -> Vec<String> {
-        self.log().lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
+        let log = self.log();
+        let whole = log.rsplit_once('\n').map_or("", |(whole, _begun)| whole);
+        whole.lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
     }
 
     /// Waits until a line it wrote holds `part`, and returns that line.
