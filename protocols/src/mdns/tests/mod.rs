@@ -10,7 +10,7 @@ use core::net::{IpAddr, SocketAddr};
 use std::string::String;
 
 use simple_dns::rdata::{A, PTR, RData, SRV, TXT};
-use simple_dns::{CLASS, Name, Packet, ResourceRecord};
+use simple_dns::{CLASS, Name, Packet, Question, ResourceRecord, TYPE};
 
 use super::*;
 use crate::service::Service;

@@ -122,3 +122,30 @@ fn a_response_loops_back_to_nobody() {
     link.hears_from("10.99.7.1:5353", true, &sent[0].1);
     assert_eq!(link.browser.counters().suppressed_queries, 0);
 }
+
+#[test]
+fn a_refresh_somebody_just_asked_for_is_left_to_them() {
+    let mut link = Link::browsing("_http._tcp");
+    link.hears(&Response::default().instance("lamp", 120).bytes());
+    link.passes(seconds(90));
+    while link.browser.pending.is_empty() {
+        link.passes(millis(20));
+    }
+    let mut query = Packet::new_query(0);
+    for (owner, kind) in [("lamp._http._tcp.local", TYPE::SRV), ("lamp.local", TYPE::A)] {
+        query.questions.push(Question::new(name(owner), kind.into(), CLASS::IN.into(), false));
+    }
+    link.hears(&query.build_bytes_vec_compressed().unwrap());
+    assert!(link.browser.pending.is_empty() && link.browser.counters().suppressed_queries > 0);
+    // It was not answered: the next turn, a twentieth of the record's life on, is taken.
+    let asked = link.passes(seconds(10)).questions();
+    assert!(asked.iter().any(|(_, asked)| asked == "lamp._http._tcp.local TYPE(SRV)"), "{asked:?}");
+}
+
+#[test]
+fn after_hours_of_sleep_everything_is_asked_as_if_for_the_first_time() {
+    let mut link = Link::browsing("_http._tcp");
+    link.passes(seconds(5 * 3_600));
+    link.now = link.now + seconds(3 * 3_600);
+    assert_eq!(link.passes(seconds(20)).sent.len(), 5, "at 0, 1, 3, 7 and 15 s");
+}
