@@ -9,7 +9,7 @@ pub struct Limits {
     /// Services in the catalog. A full catalog forgets, in this order: what is stale, what only one network source
     /// says (farthest first, then oldest); never own rows, and critical ones only when nothing else is left.
     pub services: usize,
-    /// Services one source may have in the catalog; beyond, the source's own oldest uncritical row makes room.
+    /// Services one source may have in a full catalog before its rows make room ahead of all others.
     pub services_per_source: usize,
     /// Services one agent may announce by MQTT; beyond, further ones are refused and counted.
     pub services_per_agent: usize,
