@@ -25,8 +25,6 @@ pub struct Limits {
     pub presences: usize,
     /// Open watches; a further one is refused.
     pub watchers: usize,
-    /// Questions waiting for an upstream; a further one is answered with what is known.
-    pub questions: usize,
     /// DNS-SD types browsed at once; further ones are refused and counted.
     pub types: usize,
     /// Instances this agent announces by mDNS beside itself; further ones are reached by MQTT and HTTP only.
@@ -51,7 +49,6 @@ impl Default for Limits {
             registrations: 1_024,
             presences: 4_096,
             watchers: 64,
-            questions: 256,
             types: 128,
             adverts: 64,
             min_ttl: Duration::from_secs(1),

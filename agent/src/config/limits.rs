@@ -27,7 +27,6 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Limits {
         ("registrations", &mut core.registrations, 0, 100_000),
         ("presences", &mut core.presences, 1, 1_000_000),
         ("watchers", &mut core.watchers, 0, 10_000),
-        ("questions", &mut core.questions, 1, 10_000),
         ("types", &mut core.types, 1, 4_096),
         ("adverts", &mut core.adverts, 0, 4_096),
         ("connections", &mut api.connections, 1, 10_000),

@@ -24,22 +24,17 @@ impl Adverts {
     }
 
     /// Brings the links in line with what is vouched for. Services beyond the limit, and those whose name is no
-    /// DNS-SD type, are reached by MQTT and HTTP only; says how many.
-    pub(super) fn show(&mut self, settings: &Settings, own: Option<Fix>, services: Vec<Service>) -> usize {
+    /// DNS-SD type, are reached by MQTT and HTTP only.
+    pub(super) fn show(&mut self, settings: &Settings, own: Option<Fix>, services: Vec<Service>) {
         if !self.on {
-            return 0;
+            return;
         }
         let mut wanted = BTreeMap::new();
         let mut types: Vec<ServiceType> = Vec::new();
-        let mut unseen = 0;
         for service in services {
-            match ServiceType::of(&service.name).ok().filter(|_| wanted.len() < self.limit) {
-                Some(service_type) => {
-                    let advert = advert(&service, &service_type, own);
-                    types.push(service_type);
-                    wanted.insert(service.id.clone(), advert);
-                }
-                None => unseen += 1,
+            if let Some(service_type) = ServiceType::of(&service.name).ok().filter(|_| wanted.len() < self.limit) {
+                wanted.insert(service.id.clone(), advert(&service, &service_type, own));
+                types.push(service_type);
             }
         }
         types.sort();
@@ -55,7 +50,6 @@ impl Adverts {
             self.outputs.push_back(Output::Retract(id.clone()));
         }
         self.shown = wanted;
-        unseen
     }
 
     /// A link has come back: whoever is on it may have missed what was said meanwhile, so all is said again.
