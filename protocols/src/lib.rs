@@ -8,6 +8,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod mdns;
+pub mod modbus;
 pub mod mqtt;
 pub mod place;
 pub mod service;
