@@ -8,6 +8,7 @@ mod health;
 mod host;
 pub mod json;
 mod listen;
+mod page;
 mod problem;
 mod query;
 mod registration;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use wayside_core::catalog::{self, Change};
 use wayside_core::query::{Answer, Match, TierReport, Unreached};
 use wayside_core::watch::WatchEvent;
-use wayside_protocols::place::{Area, Position};
+use wayside_protocols::place::{Area, Motion, Position};
 use wayside_protocols::service::{Service, Value};
 use wayside_protocols::time::{Duration, Timestamp};
 
@@ -87,6 +87,11 @@ pub(crate) struct ServiceJson<'a> {
     address: Option<String>,
     port: Option<u16>,
     position: Option<PositionJson>,
+    /// One sigma of the position as it was measured, metres.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accuracy_m: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    motion: Option<MotionJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     area: Option<AreaJson>,
     priority: u8,
@@ -111,6 +116,8 @@ impl<'a> ServiceJson<'a> {
             address: endpoint.map(|endpoint| endpoint.host.to_string()),
             port: endpoint.map(|endpoint| endpoint.port).filter(|port| *port != 0),
             position: position.as_ref().map(PositionJson::from),
+            accuracy_m: service.fix.map(|fix| rounded(fix.accuracy.into(), 100.0)),
+            motion: service.fix.and_then(|fix| fix.motion).as_ref().map(MotionJson::from),
             area: service.area.as_ref().map(AreaJson::from),
             priority: service.priority,
             critical: service.critical,
@@ -184,6 +191,18 @@ impl From<&Position> for PositionJson {
             lon: rounded(position.longitude(), 1e7),
             alt: position.altitude().map(|metres| rounded(f64::from(metres), 100.0)),
         }
+    }
+}
+
+#[derive(Serialize)]
+struct MotionJson {
+    speed_mps: f64,
+    heading_deg: f64,
+}
+
+impl From<&Motion> for MotionJson {
+    fn from(motion: &Motion) -> Self {
+        Self { speed_mps: rounded(motion.speed.into(), 100.0), heading_deg: rounded(motion.heading.into(), 10.0) }
     }
 }
 

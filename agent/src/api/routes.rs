@@ -20,7 +20,7 @@ use crate::api::problem::{
     BODY_LARGE, BODY_SLOW, MALFORMED, NO_METHOD, NO_ROUTE, Problem, UNAUTHORIZED, UNKNOWN_SERVICE, URI_LONG,
 };
 use crate::api::registration::{LeaseJson, Registrar, RegistrationJson};
-use crate::api::{Api, Listen, answer, health, json, registration, text, watch};
+use crate::api::{Api, Listen, answer, health, json, page, registration, text, watch};
 
 /// Every route of the API as it is served on `listen`.
 pub(super) fn router(api: &Api, listen: &Listen) -> Router {
@@ -45,7 +45,7 @@ pub(super) const PATHS: [(&str, Methods); 9] = [
     ("/v1/discovery/watch", || get(watch::open)),
     ("/metrics", || get(health::metrics)),
     ("/openapi.json", || get(async || as_json(OPENAPI.into()))),
-    ("/", || get(page)),
+    ("/", || get(page::show)),
 ];
 
 /// What one path takes, by method.
@@ -154,12 +154,6 @@ async fn withdraw(State(api): State<Api>, id: Result<Path<String>, PathError>) -
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn page() -> Response {
-    let policy = "default-src 'none'; style-src 'unsafe-inline'";
-    let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, policy)];
-    (headers, PAGE).into_response()
-}
-
 /// The whole body, if it is short enough and comes soon enough.
 async fn body(api: &Api, request: Request) -> Result<Vec<u8>, Problem> {
     let (limit, time) = (api.options.caps.body_bytes, api.options.caps.body_time);
@@ -201,7 +195,6 @@ fn unknown(id: &str) -> Problem {
 
 const SERVICE_ID: &str = "1 to 255 bytes without control characters";
 const OPENAPI: &[u8] = include_bytes!("openapi.json");
-const PAGE: &str = include_str!("page.html");
 
 #[cfg(test)]
 mod tests;
