@@ -147,7 +147,7 @@ fn values(table: Table, count: u16, data: &[u8]) -> Result<Reply, Garbled> {
     let count = usize::from(count);
     let wanted = if table.bits() { count.div_ceil(8) } else { count * 2 };
     let length = |given: usize| Garbled::Length { given, wanted };
-    let (said, bytes) = data.split_first().ok_or(length(0))?;
+    let (said, bytes) = data.split_first().ok_or_else(|| length(0))?;
     if usize::from(*said) != wanted || bytes.len() != wanted {
         return Err(length(bytes.len().min(usize::from(*said))));
     }

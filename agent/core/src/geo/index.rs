@@ -8,10 +8,10 @@ use rstar::primitives::GeomWithData;
 use wayside_protocols::place::{Distance, Ecef, Fix, Position};
 use wayside_protocols::time::Timestamp;
 
-use super::motion::{Estimate, Look, Standing};
+use super::motion::{Estimate, Look, Reach, Seen, Standing};
 use super::patch::{self, PatchId, Plane};
 use super::slab::{Home, Kind, Measured, Refused, Row, Slab, check, ecef};
-use super::stand::{Bounds, MARGIN, Stand};
+use super::stand::{Bounds, Circle, MARGIN, Stand, Tile};
 use super::turn::Turns;
 use super::{Key, Population};
 
@@ -184,30 +184,32 @@ impl GeoIndex {
         radius: Distance,
         population: Population,
         now: Timestamp,
-        found: &mut impl FnMut(Key, Estimate),
+        found: &mut impl FnMut(Key, Seen<'_>),
     ) -> usize {
         let centre = ecef(centre, self.turns);
-        let reach = radius.as_metres();
+        let (metres, reach) = (radius.as_metres(), Reach::new(radius));
         let mut looked_at = 0;
         for kind in population.kinds().iter().map(|kind| *kind as usize) {
-            let mut show = |bucket: u32, look: &Look, any: f64| {
-                for row in self.slab.rows(bucket) {
-                    looked_at += 1;
-                    if let Some(estimate) = row.seen_within(look, reach, any) {
-                        found(Key(row.key()), estimate);
+            let mut show = |bucket: u32, look: &Look, any: &Circle| {
+                let rows = self.slab.rows(bucket);
+                looked_at += rows.len();
+                for row in rows {
+                    if let Some(seen) = row.seen_within(look, &reach, any) {
+                        found(Key(row.key()), seen);
                     }
                 }
             };
             let mut nodes = 0;
-            self.touched(&centre, reach + self.widest[kind].reach(now), kind, |patch| {
+            self.touched(&centre, metres + self.widest[kind].reach(now), kind, |patch| {
                 let (stand, look) = (&patch.stands[kind], patch.look(&centre, now));
-                let wide = reach + stand.bounds().reach(now) + ROUNDING;
-                nodes += stand.within(look.foot(), wide, &mut |bucket| show(bucket, &look, wide * wide));
+                let any = Circle::new(look.foot(), metres + stand.bounds().reach(now) + ROUNDING);
+                nodes += stand.within(&any, &mut |bucket| show(bucket, &look, &any));
             });
             if self.loose[kind] > 0 {
                 for patch in &self.patches {
                     let look = patch.look(&centre, now);
-                    patch.stands[kind].loose().iter().for_each(|bucket| show(*bucket, &look, f64::INFINITY));
+                    let any = Circle::new(look.foot(), f64::INFINITY);
+                    patch.stands[kind].loose().iter().for_each(|bucket| show(*bucket, &look, &any));
                 }
             }
             looked_at += nodes;
@@ -222,27 +224,31 @@ impl GeoIndex {
         if best.k == 0 {
             return Vec::new();
         }
-        let mut order: Vec<_> = self.atlas.iter().map(|at| (at.data, point(at.geom()).distance_2(&centre))).collect();
-        order.sort_unstable_by(|a, b| a.1.total_cmp(&b.1));
-        for (place, away_2) in order {
-            let patch = &self.patches[place as usize];
+        let mut order = Vec::with_capacity(self.patches.len());
+        for patch in &self.patches {
             let look = patch.look(&centre, now);
-            let offer = |best: &mut Best, bucket: u32| {
-                for row in self.slab.rows(bucket) {
+            for stand in patch.stands.iter().filter(|stand| !stand.is_empty()) {
+                order.push((stand.away(look.foot()), look, stand));
+                for row in stand.loose().iter().flat_map(|bucket| self.slab.rows(*bucket)) {
                     best.offer(row.distance_2(&look), row.key());
                 }
-            };
-            for stand in patch.stands.iter().filter(|stand| !stand.is_empty()) {
-                stand.loose().iter().for_each(|bucket| offer(&mut best, *bucket));
-                let reach = stand.bounds().reach(now) + ROUNDING;
-                if away_2.sqrt() - patch::REACH - reach * LEAN - LEVEL > best.worst() {
-                    continue;
-                }
-                stand.nearest(look.foot(), best.worst() + reach, &mut |bucket| {
-                    offer(&mut best, bucket);
-                    best.worst() + reach
-                });
             }
+        }
+        order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        let widest = self.widest[0].and(&self.widest[1]).reach(now) + ROUNDING;
+        for (away, look, stand) in order {
+            if away - widest > best.worst() {
+                break;
+            }
+            let reach = stand.bounds().reach(now) + ROUNDING;
+            let any = |best: &Best| Circle::new(look.foot(), best.worst() + reach);
+            stand.nearest(any(&best), &mut |bucket| {
+                let worth = any(&best);
+                for row in self.slab.rows(bucket).iter().filter(|row| worth.holds(row.feet())) {
+                    best.offer(row.distance_2(&look), row.key());
+                }
+                any(&best)
+            });
         }
         let seen = |key: Key| self.slab.seat(key).map(|seat| (key, self.seen(seat, &centre, now)));
         best.rows.iter().filter_map(|(_, key)| seen(Key(*key))).collect()
@@ -319,8 +325,10 @@ impl GeoIndex {
             return *place;
         }
         let place = self.spare.pop().unwrap_or(self.patches.len() as u32);
-        let stands = [Kind::Static, Kind::Mobile].map(|kind| Stand::new(Home::new(place, kind)));
-        let patch = Patch { id, plane: id.plane(), stands };
+        let plane = id.plane();
+        let whole = Tile::new(plane.low, plane.high);
+        let stands = [Kind::Static, Kind::Mobile].map(|kind| Stand::new(Home::new(place, kind), whole));
+        let patch = Patch { id, plane, stands };
         let origin = array(&patch.plane.origin);
         match self.patches.get_mut(place as usize) {
             Some(spare) => *spare = patch,
@@ -457,10 +465,6 @@ impl Best {
 
 fn array(point: &Ecef) -> [f64; 3] {
     [point.x, point.y, point.z]
-}
-
-fn point([x, y, z]: &[f64; 3]) -> Ecef {
-    Ecef { x: *x, y: *y, z: *z }
 }
 
 /// How much longer a way on the ground is than its foot on a patch, and how far the ground is from the plane: both

@@ -19,7 +19,7 @@ mod turn;
 
 pub use index::{GeoIndex, Stats};
 pub use motion::{
-    ACCELERATION, Estimate, HEADING_SIGMA, SPEED_SIGMA, Standing, TOP_SPEED, VALIDITY, Z, standing, verdict,
+    ACCELERATION, Estimate, HEADING_SIGMA, SPEED_SIGMA, Seen, Standing, TOP_SPEED, VALIDITY, Z, standing, verdict,
 };
 pub use slab::Refused;
 

@@ -9,6 +9,7 @@ use wayside_protocols::time::{Duration, Timestamp};
 
 use super::patch::{PatchId, Plane};
 use super::slab::{Measured, Row};
+use super::stand::Circle;
 use super::turn::Turns;
 use crate::query::Verdict;
 
@@ -105,20 +106,22 @@ impl Row {
         Standing { ecef: plane.point([x, y, self.level(&lapse)]), age: lapse.age(), valid: lapse.valid() }
     }
 
-    /// How it looks, if at [`Z`] sigma it is within `reach` metres; `any` is the farthest that this can be for anything
-    /// of its stand, squared, and saves most of the work for the others.
+    /// How it looks, if at [`Z`] sigma it is within `reach`; `any` is the farthest that this can be for anything of its
+    /// stand, and saves all of the work for most of the others.
     // Inlined always: a caller that asks for no more than the distance then pays for no more.
     #[inline(always)]
-    pub(super) fn seen_within(&self, look: &Look, reach: f64, any: f64) -> Option<Estimate> {
-        let lapse = self.lapse(look.now);
-        let [x, y] = self.carried(&lapse);
-        let (x, y) = (x - look.centre[0], y - look.centre[1]);
-        if x * x + y * y > any {
+    pub(super) fn seen_within(&self, look: &Look, reach: &Reach, any: &Circle) -> Option<Seen<'_>> {
+        if !any.holds(self.feet()) {
             return None;
         }
-        let estimate = self.estimate([x, y, self.level(&lapse) - look.centre[2]], &lapse);
-        let metres = estimate.distance.as_metres();
-        (metres <= reach || metres - Z * estimate.sigma <= reach).then_some(estimate)
+        let lapse = self.lapse(look.now);
+        let ([x, y], [cx, cy, cz]) = (self.carried(&lapse), look.centre);
+        let seen = Seen { row: self, way: [x - cx, y - cy, self.level(&lapse) - cz], lapse };
+        if seen.chord_2() <= reach.chord_2 {
+            return Some(seen);
+        }
+        let estimate = seen.estimate();
+        (estimate.distance.as_metres() - Z * estimate.sigma <= reach.metres).then_some(seen)
     }
 
     /// How it looks.
@@ -126,7 +129,7 @@ impl Row {
         let lapse = self.lapse(look.now);
         let [x, y] = self.carried(&lapse);
         let [cx, cy, cz] = look.centre;
-        self.estimate([x - cx, y - cy, self.level(&lapse) - cz], &lapse)
+        Seen { row: self, way: [x - cx, y - cy, self.level(&lapse) - cz], lapse }.estimate()
     }
 
     /// The straight line to the centre, squared.
@@ -163,18 +166,34 @@ impl Row {
         let ([x, y, z], [vx, vy]) = (self.at(), self.velocity());
         z - (x * vx + y * vy) * lapse.carried * FALL
     }
+}
 
-    /// How it looks at the end of `way`.
-    #[inline(always)]
-    fn estimate(&self, way: [f64; 3], lapse: &Lapse) -> Estimate {
-        let [x, y, z] = way;
-        let length_2 = x * x + y * y + z * z;
-        let [vx, vy] = self.velocity();
+/// Something that may be within reach, worked out no further than it is asked for.
+#[derive(Clone, Copy)]
+pub struct Seen<'a> {
+    row: &'a Row,
+    way: [f64; 3],
+    lapse: Lapse,
+}
+
+impl Seen<'_> {
+    /// Along the ground, dead-reckoned.
+    #[inline]
+    pub fn distance(&self) -> Distance {
+        let [x, y, z] = self.way;
+        Ecef { x, y, z }.distance(&Ecef { x: 0.0, y: 0.0, z: 0.0 })
+    }
+
+    /// How it looks, and how sure that is.
+    #[inline]
+    pub fn estimate(&self) -> Estimate {
+        let ([x, y, _], lapse) = (self.way, &self.lapse);
+        let [vx, vy] = self.row.velocity();
         let speed_2 = vx * vx + vy * vy;
-        let (along, line_2) = (x * vx + y * vy, length_2 * speed_2);
+        let (along, line_2) = (x * vx + y * vy, self.chord_2() * speed_2);
         // Seen from where it stands, or standing itself: as if along its way.
         let cos_2 = if line_2 > 0.0 { (along * along / line_2).min(1.0) } else { 1.0 };
-        let (t, accuracy) = (lapse.carried, f64::from(self.accuracy));
+        let (t, accuracy) = (lapse.carried, f64::from(self.row.accuracy));
         let ahead_2 = SPEED_SIGMA * SPEED_SIGMA * cos_2;
         let aside_2 = HEADING_SIGMA * HEADING_SIGMA * speed_2 * (1.0 - cos_2);
         let veer_2 = 0.25 * ACCELERATION * ACCELERATION * t * t;
@@ -182,12 +201,36 @@ impl Row {
         if lapse.seconds > VALID {
             sigma = (sigma + lateness(lapse.seconds - VALID, speed_2.sqrt())).min(FARTHEST);
         }
-        let distance = Ecef { x, y, z }.distance(&Ecef { x: 0.0, y: 0.0, z: 0.0 });
-        Estimate { distance, sigma, age: lapse.age(), valid: lapse.valid() }
+        Estimate { distance: self.distance(), sigma, age: lapse.age(), valid: lapse.valid() }
+    }
+
+    /// The straight line to the centre, squared.
+    #[inline]
+    fn chord_2(&self) -> f64 {
+        let [x, y, z] = self.way;
+        x * x + y * y + z * z
+    }
+}
+
+/// How far a question reaches.
+#[derive(Clone, Copy)]
+pub(super) struct Reach {
+    metres: f64,
+    /// The straight line between two points so far apart on the ground, squared.
+    chord_2: f64,
+}
+
+impl Reach {
+    /// `distance` along the ground.
+    pub(super) fn new(distance: Distance) -> Self {
+        let metres = distance.as_metres();
+        let chord = 2.0 * RADIUS * (metres / (2.0 * RADIUS)).min(core::f64::consts::FRAC_PI_2).sin();
+        Self { metres, chord_2: chord * chord }
     }
 }
 
 /// The time since a fix.
+#[derive(Clone, Copy)]
 struct Lapse {
     micros: i64,
     /// The same, if it matters.
@@ -239,6 +282,8 @@ fn surface(ecef: &Ecef) -> Position {
 
 const VALID: f64 = VALIDITY.as_secs() as f64;
 const FARTHEST: f64 = Distance::FARTHEST.as_metres();
-/// Of the Earth, near enough for the fall of the ground over the few hundred metres that a fix is carried.
-const FALL: f64 = 1.0 / 6_371_008.8;
+/// Of the Earth, metres; the one that [`Ecef::distance`] bends its chord on.
+const RADIUS: f64 = 6_371_008.8;
+/// Near enough for the fall of the ground over the few hundred metres that a fix is carried.
+const FALL: f64 = 1.0 / RADIUS;
 const ECCENTRICITY_2: f64 = 6.694_379_990_141_317e-3;

@@ -118,7 +118,7 @@ fn within(
     now: Timestamp,
 ) -> Vec<(Key, Estimate)> {
     let mut found = Vec::new();
-    index.within(centre, radius, of, now, &mut |key, estimate| found.push((key, estimate)));
+    index.within(centre, radius, of, now, &mut |key, seen| found.push((key, seen.estimate())));
     found.sort_by_key(|(key, _)| *key);
     found
 }

@@ -30,11 +30,20 @@ impl PatchId {
         let (u, side) = (rest % CELLS, rest / CELLS);
         let axis = (side / 2) as usize;
         let sign = if side % 2 == 1 { -1.0 } else { 1.0 };
-        let mut middle = [0.0; 3];
-        middle[axis] = sign;
-        middle[(axis + 1) % 3] = sign * ratio(u);
-        middle[(axis + 2) % 3] = sign * ratio(v);
-        Plane::touching(middle)
+        let on_side = |u: f64, v: f64| {
+            let mut direction = [0.0; 3];
+            direction[axis] = sign;
+            direction[(axis + 1) % 3] = sign * ratio(u);
+            direction[(axis + 2) % 3] = sign * ratio(v);
+            on_the_ground(direction)
+        };
+        let (u, v) = (f64::from(u), f64::from(v));
+        let mut plane = Plane::touching(on_side(u, v), &on_side(u + 0.5, v));
+        for (u, v) in [(u - 0.5, v - 0.5), (u - 0.5, v + 0.5), (u + 0.5, v - 0.5), (u + 0.5, v + 0.5)] {
+            let [x, y, _] = plane.seen_from(&on_side(u, v));
+            plane.take_in([x, y]);
+        }
+        plane
     }
 }
 
@@ -46,6 +55,9 @@ pub(super) struct Plane {
     right: [f64; 3],
     up: [f64; 3],
     out: [f64; 3],
+    /// The corners of what the feet of the cell lie in, metres.
+    pub(super) low: [f64; 2],
+    pub(super) high: [f64; 2],
 }
 
 impl Plane {
@@ -67,18 +79,30 @@ impl Plane {
         Ecef { x: self.origin.x + x, y: self.origin.y + y, z: self.origin.z + z }
     }
 
-    fn touching(direction: [f64; 3]) -> Self {
-        let [x, y, z] = direction;
-        let stretch = 1.0 / ((x * x + y * y) / (A * A) + z * z / (B * B)).sqrt();
-        let [x, y, z] = direction.map(|part| part * stretch);
+    /// The plane that touches the ground at `origin`, with its first direction towards `aside`: along the cell, so that
+    /// the corners of the cell are near those of a box.
+    fn touching(origin: Ecef, aside: &Ecef) -> Self {
         // The gradient of the ellipsoid is its normal.
-        let normal = unit([x / (A * A), y / (A * A), z / (B * B)]);
-        // Any direction well off the normal serves to lay the first axis.
-        let aside = if normal[2].abs() < 0.8 { [0.0, 0.0, 1.0] } else { [1.0, 0.0, 0.0] };
-        let right = unit(cross(&aside, &normal));
-        let up = cross(&normal, &right);
-        Self { origin: Ecef { x, y, z }, right, up, out: normal }
+        let out = unit([origin.x / (A * A), origin.y / (A * A), origin.z / (B * B)]);
+        let aside = [aside.x - origin.x, aside.y - origin.y, aside.z - origin.z];
+        let up = unit(cross(&out, &aside));
+        let right = cross(&up, &out);
+        Self { origin, right, up, out, low: [-SLACK; 2], high: [SLACK; 2] }
     }
+
+    /// Makes the box wide enough for `foot`.
+    fn take_in(&mut self, foot: [f64; 2]) {
+        for (axis, part) in foot.into_iter().enumerate() {
+            self.low[axis] = self.low[axis].min(part - SLACK);
+            self.high[axis] = self.high[axis].max(part + SLACK);
+        }
+    }
+}
+
+/// Where the ray from the centre of the Earth in `direction` comes out.
+fn on_the_ground([x, y, z]: [f64; 3]) -> Ecef {
+    let stretch = 1.0 / ((x * x + y * y) / (A * A) + z * z / (B * B)).sqrt();
+    Ecef { x: x * stretch, y: y * stretch, z: z * stretch }
 }
 
 fn cell(ratio: f64) -> u32 {
@@ -87,8 +111,8 @@ fn cell(ratio: f64) -> u32 {
     ((turn * f64::from(CELLS)) as u32).min(CELLS - 1)
 }
 
-fn ratio(cell: u32) -> f64 {
-    (((f64::from(cell) + 0.5) / f64::from(CELLS) - 0.5) * core::f64::consts::FRAC_PI_2).tan()
+fn ratio(cell: f64) -> f64 {
+    (((cell + 0.5) / f64::from(CELLS) - 0.5) * core::f64::consts::FRAC_PI_2).tan()
 }
 
 fn dot(a: &[f64; 3], b: &[f64; 3]) -> f64 {
@@ -105,6 +129,8 @@ fn unit(a: [f64; 3]) -> [f64; 3] {
 }
 
 const CELLS: u32 = 1_024;
+/// How much wider than the corners of its cell a box is, metres: the sides of a cell are not quite straight.
+const SLACK: f64 = 20.0;
 /// WGS84 semi-axes, metres.
 const A: f64 = 6_378_137.0;
 const B: f64 = 6_356_752.314_245;
@@ -147,6 +173,19 @@ mod tests {
             let here = here.ecef();
             let plane = PatchId::of(&here).plane();
             prop_assert!(plane.point(plane.seen_from(&here)).distance_2(&here) < 1e-12);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_feet_of_a_cell_lie_in_its_box(here in anywhere()) {
+            let here = here.ecef();
+            let plane = PatchId::of(&here).plane();
+            let [x, y, _] = plane.seen_from(&here);
+            for (foot, axis) in [(x, 0), (y, 1)] {
+                prop_assert!(plane.low[axis] <= foot && foot <= plane.high[axis], "{foot} {plane:?}");
+            }
+            prop_assert!(plane.high[0] - plane.low[0] < 14_000.0 && plane.high[1] - plane.low[1] < 14_000.0);
         }
     }
 

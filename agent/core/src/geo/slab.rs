@@ -48,7 +48,7 @@ impl Row {
             key |= MOVING;
             let [x, y, _] = plane.along(velocity);
             // At most 164 m/s, which is 20,970 units; the cast saturates.
-            pace = [x, y].map(|part| (part / SPEED_UNIT).round_ties_even() as i16);
+            pace = [x, y].map(|part| nearest(part / SPEED_UNIT));
         }
         Self { at, pace, time: measured.time, accuracy: measured.accuracy, key }
     }
@@ -57,6 +57,12 @@ impl Row {
     #[inline]
     pub(super) fn foot(&self) -> [f64; 2] {
         [f64::from(self.at[0]), f64::from(self.at[1])]
+    }
+
+    /// The same as it is kept.
+    #[inline]
+    pub(super) fn feet(&self) -> [f32; 2] {
+        [self.at[0], self.at[1]]
     }
 
     /// Where it was measured, as seen from the plane.
@@ -102,7 +108,7 @@ impl Row {
         let [x, y] = [0, 1].map(|axis| f32::from(before.pace[axis]) * DRIFT_UNIT + self.at[axis] - before.at[axis]);
         let still = x * x + y * y <= STANDING * STANDING;
         if still {
-            self.pace = [x, y].map(|part| (part / DRIFT_UNIT).round_ties_even() as i16);
+            self.pace = [x, y].map(|part| nearest(f64::from(part / DRIFT_UNIT)));
         }
         still
     }
@@ -354,6 +360,13 @@ fn on_the_ground(sin_phi: f64, cos_phi: f64, sin_lambda: f64, cos_lambda: f64) -
         y: normal * cos_phi * sin_lambda,
         z: normal * (1.0 - ECCENTRICITY_2) * sin_phi,
     }
+}
+
+/// The whole number nearest to `number`, which is in range. The rounding of std is a call where the processor may lack
+/// the instruction.
+#[inline]
+fn nearest(number: f64) -> i16 {
+    (number + 0.5_f64.copysign(number)) as i16
 }
 
 const MOVING: u32 = 1 << 31;

@@ -12,7 +12,6 @@ use rstar::{AABB, ParentNode, RStarInsertionStrategy, RTree, RTreeNode, RTreeObj
 use wayside_protocols::time::Timestamp;
 
 use super::motion::{Z, outreach};
-use super::patch::REACH;
 use super::slab::{CAPACITY, Home, Lot, Row, Slab};
 
 /// How far a foot may be outside of its tile before the row is given to another, metres.
@@ -26,8 +25,10 @@ pub(super) struct Tile {
 }
 
 impl Tile {
-    /// All of a patch.
-    pub(super) const WHOLE: Self = Self { low: [-REACH as f32; 2], high: [REACH as f32; 2] };
+    /// From `low` to `high`.
+    pub(super) fn new(low: [f64; 2], high: [f64; 2]) -> Self {
+        Self { low: low.map(|part| part as f32), high: high.map(|part| part as f32) }
+    }
 
     /// How far `foot` is outside.
     #[inline]
@@ -46,6 +47,12 @@ impl Tile {
         let out = |axis: usize| (self.low[axis] - centre[axis]).max(centre[axis] - self.high[axis]).max(0.0);
         let (x, y) = (out(0), out(1));
         x * x + y * y
+    }
+
+    /// Whether `foot` is in it.
+    #[inline]
+    fn holds(&self, foot: &[f32; 2]) -> bool {
+        (0..2).all(|axis| self.low[axis] <= foot[axis] && foot[axis] <= self.high[axis])
     }
 
     /// What everything below `node` is in.
@@ -69,6 +76,8 @@ impl Tile {
 /// The tiles of one population on one patch, and what is known of all in them.
 pub(super) struct Stand {
     home: Home,
+    /// What the tiles cover: all of the patch, and no more, so that the circles of its neighbours seldom touch them.
+    whole: Tile,
     tree: RTree<Leaf, Wide>,
     bounds: Bounds,
     rows: usize,
@@ -80,10 +89,11 @@ pub(super) struct Stand {
 }
 
 impl Stand {
-    /// Nobody, filed as `home`.
-    pub(super) fn new(home: Home) -> Self {
+    /// Nobody, filed as `home`, on a patch that has all of its feet in `whole`.
+    pub(super) fn new(home: Home, whole: Tile) -> Self {
         Self {
             home,
+            whole,
             tree: RTree::new_with_params(),
             bounds: Bounds::NONE,
             rows: 0,
@@ -134,7 +144,7 @@ impl Stand {
         let bucket = match self.loose.last() {
             Some(bucket) if slab.rows(*bucket).len() < CAPACITY => *bucket,
             _ => {
-                let bucket = slab.open(&mut self.lot, self.home.loose(), Tile::WHOLE);
+                let bucket = slab.open(&mut self.lot, self.home.loose(), self.whole);
                 self.loose.push(bucket);
                 bucket
             }
@@ -162,16 +172,22 @@ impl Stand {
         row
     }
 
-    /// Shows every bucket whose tile is within `radius` of `centre`. How many nodes and tiles it looked at.
-    pub(super) fn within(&self, centre: [f64; 2], radius: f64, found: &mut impl FnMut(u32)) -> usize {
-        descend(self.tree.root(), &Circle::new(centre, radius), found)
+    /// Shows every bucket whose tile `circle` touches. How many nodes and tiles it looked at.
+    pub(super) fn within(&self, circle: &Circle, found: &mut impl FnMut(u32)) -> usize {
+        descend(self.tree.root(), circle, found)
     }
 
-    /// Shows every bucket, nearest tiles first but only roughly, whose tile is within `worth` metres of `centre`; for
-    /// the next, what `found` says is.
-    pub(super) fn nearest(&self, centre: [f64; 2], worth: f64, found: &mut impl FnMut(u32) -> f64) {
-        let mut circle = Circle::new(centre, worth);
-        approach(self.tree.root(), &mut circle, &mut |bucket| Circle::new(centre, found(bucket)).radius_2);
+    /// How far `centre` is from the nearest tile, metres; infinite if there is none.
+    pub(super) fn away(&self, centre: [f64; 2]) -> f64 {
+        let envelope = self.tree.root().envelope();
+        let all = Tile { low: envelope.lower(), high: envelope.upper() };
+        if self.rows == 0 { f64::INFINITY } else { all.stray(centre) }
+    }
+
+    /// Shows every bucket, nearest tiles first but only roughly, whose tile `circle` touches; the next has to touch
+    /// the circle that `found` gives back.
+    pub(super) fn nearest(&self, circle: Circle, found: &mut impl FnMut(u32) -> Circle) {
+        approach(self.tree.root(), &mut { circle }, &mut |bucket| found(bucket).radius_2);
     }
 
     /// Learns the bounds anew, and reports the key of each row that has lapsed by `now`.
@@ -204,7 +220,7 @@ impl Stand {
         self.cuts = 0;
         let feet = (0..).zip(&rows).map(|(number, row)| (row.foot().map(|part| part as f32), number));
         let (mut feet, mut leaves) = (feet.collect::<Vec<_>>(), Vec::new());
-        divide(Tile::WHOLE, &mut feet, &mut |tile, members| {
+        divide(self.whole, &mut feet, &mut |tile, members| {
             let bucket = slab.open(&mut self.lot, self.home, tile);
             leaves.push(Leaf { tile, bucket });
             members.iter().for_each(|(_, number)| slab.push(bucket, rows[*number]));
@@ -216,11 +232,14 @@ impl Stand {
     /// A bucket whose tile `foot` is in, or nearest to.
     fn seek(&mut self, foot: [f64; 2], slab: &mut Slab) -> u32 {
         let foot = foot.map(|part| part as f32);
-        let mut best = (f32::INFINITY, None);
-        closest(self.tree.root(), &foot, &mut best);
-        best.1.unwrap_or_else(|| {
-            let bucket = slab.open(&mut self.lot, self.home, Tile::WHOLE);
-            self.tree.insert(Leaf { tile: Tile::WHOLE, bucket });
+        let found = holding(self.tree.root(), &foot).or_else(|| {
+            let mut best = (f32::INFINITY, None);
+            closest(self.tree.root(), &foot, &mut best);
+            best.1
+        });
+        found.unwrap_or_else(|| {
+            let bucket = slab.open(&mut self.lot, self.home, self.whole);
+            self.tree.insert(Leaf { tile: self.whole, bucket });
             bucket
         })
     }
@@ -312,17 +331,25 @@ impl RTreeParams for Wide {
     type DefaultInsertionStrategy = RStarInsertionStrategy;
 }
 
-struct Circle {
+/// A circle on the plane that may be a little too wide, never too narrow.
+pub(super) struct Circle {
     centre: [f32; 2],
     radius_2: f32,
 }
 
 impl Circle {
     /// Wide enough to make up for what is lost by counting in f32: 24 bits of the largest number that occurs.
-    fn new(centre: [f64; 2], radius: f64) -> Self {
+    pub(super) fn new(centre: [f64; 2], radius: f64) -> Self {
         let rounding = 0.01 + 1e-6 * (centre[0].abs() + centre[1].abs() + radius);
         let radius = radius + rounding;
         Self { centre: centre.map(|part| part as f32), radius_2: (radius * radius) as f32 }
+    }
+
+    /// Whether `foot` is in it.
+    #[inline]
+    pub(super) fn holds(&self, foot: [f32; 2]) -> bool {
+        let (x, y) = (foot[0] - self.centre[0], foot[1] - self.centre[1]);
+        x * x + y * y <= self.radius_2
     }
 }
 
@@ -339,19 +366,19 @@ fn descend(node: &ParentNode<Leaf>, circle: &Circle, found: &mut impl FnMut(u32)
     looked_at
 }
 
+/// The nearest child first: it makes the circle small for the others, and spares sorting them.
 fn approach(node: &ParentNode<Leaf>, circle: &mut Circle, found: &mut impl FnMut(u32) -> f32) {
-    let mut nearest = (f32::INFINITY, 0);
-    for (number, child) in node.children().iter().enumerate() {
-        let away = Tile::around(child).distance_2(&circle.centre);
-        if away < nearest.0 {
-            nearest = (away, number);
+    let mut away = [f32::INFINITY; MANY];
+    for children in node.children().chunks(MANY) {
+        for (number, child) in children.iter().enumerate() {
+            away[number] = Tile::around(child).distance_2(&circle.centre);
         }
-    }
-    // The nearest first makes the circle small for the others, and spares sorting them.
-    let others = (0..node.children().len()).filter(|number| *number != nearest.1);
-    for child in core::iter::once(nearest.1).chain(others).filter_map(|number| node.children().get(number)) {
-        if Tile::around(child).distance_2(&circle.centre) <= circle.radius_2 {
-            match child {
+        let away = &mut away[..children.len()];
+        while let Some((next, _)) =
+            away.iter().enumerate().filter(|away| *away.1 <= circle.radius_2).min_by(|a, b| a.1.total_cmp(b.1))
+        {
+            away[next] = f32::NAN;
+            match &children[next] {
                 RTreeNode::Leaf(leaf) => circle.radius_2 = found(leaf.bucket),
                 RTreeNode::Parent(parent) => approach(parent, circle, found),
             }
@@ -359,7 +386,15 @@ fn approach(node: &ParentNode<Leaf>, circle: &mut Circle, found: &mut impl FnMut
     }
 }
 
-/// Finds the first tile with `foot` in it, or else the nearest.
+/// The first tile with `foot` in it.
+fn holding(node: &ParentNode<Leaf>, foot: &[f32; 2]) -> Option<u32> {
+    node.children().iter().filter(|child| Tile::around(child).holds(foot)).find_map(|child| match child {
+        RTreeNode::Leaf(leaf) => Some(leaf.bucket),
+        RTreeNode::Parent(parent) => holding(parent, foot),
+    })
+}
+
+/// Finds the tile nearest to `foot`.
 fn closest(node: &ParentNode<Leaf>, foot: &[f32; 2], best: &mut (f32, Option<u32>)) {
     for child in node.children() {
         let distance_2 = Tile::around(child).distance_2(foot);
@@ -419,5 +454,7 @@ fn halve(tile: Tile, feet: &mut [Foot]) -> (usize, Option<Cut>) {
     (half, None)
 }
 
+/// Children of a node that are put in order together. A packed tree may have more than [`Wide`] allows.
+const MANY: usize = 32;
 /// Rows in a tile when packed, at most: room for a few to come.
 const PACKED: usize = CAPACITY * 3 / 4;

@@ -87,8 +87,8 @@ impl<'a> Sieve<'a> {
         let reach = circle.radius.as_metres() + 2.0 * circle.sigma;
         let reach = Distance::new(reach).unwrap_or(Distance::FARTHEST);
         let population = self.scope.offers.population();
-        known.geo().within(&circle.centre, reach, population, self.now, &mut |key: Key, estimate| {
-            near.push((Slot(key.0), estimate));
+        known.geo().within(&circle.centre, reach, population, self.now, &mut |key: Key, seen| {
+            near.push((Slot(key.0), seen.estimate()));
         });
         for (slot, estimate) in near {
             let verdict = verdict(&estimate, circle.radius, circle.sigma)

@@ -61,8 +61,8 @@ impl Contestant for Ours {
         let radius = Distance::new(metres).expect("asked for in range");
         let mut hits = 0;
         // Asked for at an age of half a round, so that everything has to be reckoned on.
-        self.index.within(centre, radius, Population::All, self.now + HALF, &mut |_, estimate| {
-            hits += usize::from(estimate.distance <= radius);
+        self.index.within(centre, radius, Population::All, self.now + HALF, &mut |_, seen| {
+            hits += usize::from(seen.distance() <= radius);
         });
         hits
     }
