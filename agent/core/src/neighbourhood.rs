@@ -175,7 +175,7 @@ impl Neighbourhood {
         gone.into_iter().map(|(_, change)| change).collect()
     }
 
-    /// Keeps the index quick where churn has worn it, ten times a second at most and only after something moved.
+    /// Keeps the index quick where churn has worn it, forty times a second at most and only after something moved.
     pub fn maintain(&mut self, now: Timestamp) {
         let stats = self.geo.stats();
         let moved = stats.moved + stats.quiet;
@@ -202,4 +202,4 @@ pub fn is_presence(service: &Service) -> bool {
 }
 
 /// From one upkeep of the index to the next.
-const MAINTAIN_EVERY: Duration = Duration::from_millis(100);
+const MAINTAIN_EVERY: Duration = Duration::from_millis(25);

@@ -5,9 +5,10 @@
 //! projecting a point onto a plane can only bring it nearer, so a circle on the plane that is drawn wide enough for
 //! strays and dead reckoning touches the tile of every answer.
 //!
-//! `motion` (where it is by now) · `turn` (sines without libm) · `patch` (planes) · `slab` (rows) · `stand` (tiles and
-//! their tree on one plane) · `index` (the whole).
+//! `motion` (where it is by now) · `turn` (sines without libm) · `patch` (planes) · `slab` (rows) · `block` (some tiles and
+//! their tree) · `stand` (all tiles of a population on one plane) · `index` (the whole).
 
+mod block;
 mod index;
 mod motion;
 #[cfg(test)]
