@@ -219,13 +219,8 @@ async function vitals() {
 }
 
 async function whereabouts() {
-  try {
-    const said = await call("/v1/position");
-    model.own = typeof said.lat === "number" ? said : null;
-  } catch {
-    const me = things.get(model.agent);
-    model.own = me && me.service.position ? { ...me.service.position, accuracy_m: me.service.accuracy_m } : null;
-  }
+  const said = await call("/v1/position");
+  model.own = said.known && typeof said.lat === "number" ? said : null;
   if (!model.placed && (model.own || things.size)) {
     model.placed = true;
     if (model.own) model.origin = { lat: model.own.lat, lon: model.own.lon };

@@ -166,8 +166,8 @@ function strip() {
   if (state.textContent !== words[0]) { state.textContent = words[0]; state.className = words[1]; }
   at("agent").textContent = model.agent ? clean(model.agent) : "";
   const own = model.own;
-  at("own").textContent = own ? `at ${own.lat.toFixed(5)}, ${own.lon.toFixed(5)}${own.accuracy_m ? ` \u00b1 ${own.accuracy_m.toFixed(1)} m` : ""}${own.age_ms > 5000 ? `, ${(own.age_ms / 1000).toFixed(0)} s old` : ""}` : "own position not known";
-  at("own").className = own ? "soft" : "warn";
+  at("own").textContent = own ? `at ${own.lat.toFixed(5)}, ${own.lon.toFixed(5)}${own.accuracy_m ? ` \u00b1 ${own.accuracy_m.toFixed(1)} m` : ""}${own.certain === false ? `, ${((own.age_ms || 0) / 1000).toFixed(0)} s old: not certain` : ""}` : "own position not known";
+  at("own").className = own && own.certain !== false ? "soft" : "warn";
   if (!figures || !model.rate) return;
   const rate = (name) => model.rate(name).toFixed(1);
   const parts = [["services", figures.services], ["peers", figures.peers], ["broker", figures.broker_up ? "up" : "down"], ["events here", `${(events / Math.max(1, seconds() - since)).toFixed(1)}/s`], ["changes", `${(model.rate("appeared_total") + model.rate("updated_total") + model.rate("departed_total")).toFixed(1)}/s`], ["questions", rate("queries_total") + "/s"], ["requests", rate("requests_total") + "/s"], ["written", `${((figures.state_bytes_written_total || 0) / 1024).toFixed(0)} KiB`], ["frame p95", `${percentile(.95).toFixed(1)} ms`]];

@@ -1,13 +1,15 @@
 //! What is known and where it stands, kept in step.
 
 use wayside_protocols::place::{Fix, Position};
-use wayside_protocols::service::{AgentId, Service, ServiceId};
+use wayside_protocols::service::{AgentId, Kind, Service, ServiceId};
 use wayside_protocols::sighting::{Claim, Sighting, Source};
 use wayside_protocols::time::{Duration, Timestamp};
 
 use crate::catalog::{Catalog, Change, Disbelief, Entry, Slot};
-use crate::geo::{GeoIndex, Key};
+use crate::geo::{GeoIndex, Key, Population};
 use crate::limits::Limits;
+use crate::watch::Stance;
+use crate::whereabouts::{Lost, Whereabouts, whereabouts};
 
 /// The catalog and the geo index over it.
 ///
@@ -49,6 +51,14 @@ impl Neighbourhood {
     /// Where this agent stands, as far as it knows.
     pub fn own(&self) -> Option<Fix> {
         self.own
+    }
+
+    /// Where this agent stands at `now`.
+    ///
+    /// # Errors
+    /// [`Lost`] if nobody has said, or too long ago.
+    pub fn here(&self, now: Timestamp) -> Result<Whereabouts, Lost> {
+        whereabouts(self.own.as_ref(), now)
     }
 
     /// This agent now stands at `fix`, and so does what it offers without a place of its own.
@@ -102,6 +112,17 @@ impl Neighbourhood {
         self.body(slot).and_then(|key| self.geo.position(key, now)).map(|standing| standing.position())
     }
 
+    /// [`Neighbourhood::standing`], with how sure that is and how it moves.
+    pub fn stance(&self, id: &ServiceId, now: Timestamp) -> Option<Stance> {
+        let key = self.body(self.catalog.slot(id)?)?;
+        let position = self.geo.position(key, now)?.position();
+        let sigma = self.geo.estimate(key, &position, now)?.sigma;
+        let carrier = self.catalog.at(Slot(key.0))?.shown();
+        let mine = carrier.agent.as_ref() == Some(&self.me);
+        let fix = carrier.fix.or(if mine { self.own } else { None });
+        Some(Stance { position, sigma, motion: fix.and_then(|fix| fix.motion) })
+    }
+
     /// The indexed body that carries what lies in `slot`: itself, or its agent's presence.
     pub fn body(&self, slot: Slot) -> Option<Key> {
         if self.geo.population(Key(slot.0)).is_some() {
@@ -130,7 +151,7 @@ impl Neighbourhood {
             // A fix holds no number that cannot be, and the catalog's cap is below the index's: nothing is refused
             // here. Were it, the service would stand nowhere, and answers would say so.
             Some(fix) => {
-                if self.geo.place(Key(slot.0), &fix).is_err() {
+                if self.geo.place_among(Key(slot.0), &fix, population(shown.kind)).is_err() {
                     self.unplace(slot);
                 }
             }
@@ -154,7 +175,7 @@ impl Neighbourhood {
         gone.into_iter().map(|(_, change)| change).collect()
     }
 
-    /// Keeps the index quick where churn has worn it, ten times a second at most and only after something moved.
+    /// Keeps the index quick where churn has worn it, forty times a second at most and only after something moved.
     pub fn maintain(&mut self, now: Timestamp) {
         let stats = self.geo.stats();
         let moved = stats.moved + stats.quiet;
@@ -165,10 +186,20 @@ impl Neighbourhood {
     }
 }
 
+/// Which population of the index a thing belongs to: roadside units and gateways stay apart from all traffic, however
+/// they move, so that what a critical question asks first never waits for vehicles.
+fn population(kind: Kind) -> Population {
+    match kind {
+        Kind::Roadside | Kind::Gateway => Population::Static,
+        Kind::Vehicle => Population::Mobile,
+        Kind::Device | Kind::Software => Population::All,
+    }
+}
+
 /// Whether `service` is an agent's own presence.
 pub fn is_presence(service: &Service) -> bool {
     service.agent.as_ref().is_some_and(|agent| agent.as_str() == service.id.as_str())
 }
 
 /// From one upkeep of the index to the next.
-const MAINTAIN_EVERY: Duration = Duration::from_millis(100);
+const MAINTAIN_EVERY: Duration = Duration::from_millis(25);

@@ -28,13 +28,17 @@ pub(super) async fn prometheus(State(api): State<Api>, uri: Uri) -> Result<Respo
     let least = fields.parsed("min_trust")?.unwrap_or(Trust::Unsigned);
     fields.finish()?;
     let look = move |agent: &Agent, _| {
-        let fits = |service: &Service| {
-            name.as_ref().is_none_or(|name| *name == service.name) && service.trust >= least
-        };
+        let fits = |service: &Service| name.as_ref().is_none_or(|name| *name == service.name) && service.trust >= least;
         let entries = agent.entries().map(|entry| entry.shown());
-        text::json(&entries.filter(|service| fits(service)).filter_map(|service| Target::of(service)).take(MOST).collect::<Vec<_>>())
+        text::json(
+            &entries
+                .filter(|service| fits(service))
+                .filter_map(|service| Target::of(service))
+                .take(MOST)
+                .collect::<Vec<_>>(),
+        )
     };
-    api.handle.read(look).await.map(as_json)
+    Ok(as_json(api.handle.read(look).await?))
 }
 
 /// One target with what is known of it, to be made into labels by the user's own relabelling.
@@ -71,7 +75,10 @@ impl Target {
 
 /// A key as the name of a label may be: letters, digits and underscores.
 fn label(key: &str) -> String {
-    key.chars().take(64).map(|mark| if mark.is_ascii_alphanumeric() { mark.to_ascii_lowercase() } else { '_' }).collect()
+    key.chars()
+        .take(64)
+        .map(|mark| if mark.is_ascii_alphanumeric() { mark.to_ascii_lowercase() } else { '_' })
+        .collect()
 }
 
 /// Targets in one answer.

@@ -17,6 +17,6 @@ pub(super) struct Services {
 impl Services {
     pub(super) async fn perform(self) -> Result<Outcome, Failure> {
         let body = json!({ "service_name": "*", "all_tiers": true, "limit": MAX_LIMIT });
-        Question { body, around: Around::default(), explain: false }.ask(&self.told, |_| true).await
+        Question { body, around: Around::default(), explain: false }.ask(&self.told).await
     }
 }

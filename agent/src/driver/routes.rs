@@ -60,6 +60,11 @@ impl Routes {
         match command {
             Command::Read(look) => look(agent, now),
             Command::Watch(filter, reply) => self.watch(filter, reply, agent, now),
+            Command::Stand(fix, reply) => {
+                agent.handle(Input::Own(fix), now);
+                // Whoever said so may have gone.
+                let _ = reply.send(());
+            }
             Command::Configure(services) => agent.handle(Input::Configured(services), now),
             Command::Leave => {
                 agent.handle(Input::Leave, now);

@@ -1,7 +1,6 @@
 //! The MQTT 5 session: one connection at a time, each with a client and a session of its own, so that nothing of a broken
 //! one is left over. What is to be said after a connection is the agent's to know; here nothing is remembered.
 
-mod backoff;
 mod desk;
 mod settings;
 
@@ -19,8 +18,8 @@ use tracing::{debug, info, warn};
 use wayside_core::agent::io::Publication;
 use wayside_protocols::time::Duration;
 
+use super::backoff::Backoff;
 use crate::driver::{BrokerOrder, Inbox, Message, Tally};
-use backoff::Backoff;
 pub use desk::{Answering, Telling};
 use desk::{Desk, Herald};
 pub use settings::{Address, AddressError, Settings, SetupError};

@@ -10,11 +10,13 @@ pub mod io;
 mod listen;
 mod peers;
 mod read;
+mod receiver;
 mod vouch;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use wayside_protocols::place::Fix;
+use wayside_protocols::gpsd::Report;
+use wayside_protocols::place::{Distance, Fix, Position};
 use wayside_protocols::service::{AgentId, ServiceId};
 use wayside_protocols::sighting::{Claim, Sighting, Source};
 use wayside_protocols::time::{Timestamp, UnixMillis};
@@ -29,6 +31,7 @@ use board::Board;
 use ears::Ears;
 use io::{Input, Output, Settings, Ticket};
 use peers::Peers;
+use receiver::{Receiver, Word};
 use vouch::Vouch;
 
 pub use read::Status;
@@ -43,6 +46,9 @@ pub struct Agent {
     peers: Peers,
     vouch: Vouch,
     adverts: Adverts,
+    receiver: Receiver,
+    /// Where the agent stood when its services were last announced with a place.
+    announced_from: Option<Position>,
     watches: BTreeMap<Ticket, Watch>,
     counters: Counters,
     /// What the wall clock showed, and when that was.
@@ -65,6 +71,8 @@ impl Agent {
             peers: Peers::new(limits.presences),
             vouch: Vouch::new(me, limits.clone()),
             adverts: Adverts::new(settings.mdns, limits.adverts),
+            receiver: Receiver::default(),
+            announced_from: None,
             watches: BTreeMap::new(),
             counters: Counters::default(),
             wall: None,
@@ -101,6 +109,7 @@ impl Agent {
             Input::Message { topic, payload, .. } => self.message(topic, payload, now),
             Input::Heard(sighting) => self.observe(sighting, now),
             Input::Own(fix) => self.stand(fix),
+            Input::Receiver(report) => self.receive(report, now),
             Input::Wall(shown) => self.wall = Some((shown, now)),
             Input::Ask(ticket, query) => {
                 self.counters.count("queries_total");
@@ -129,6 +138,7 @@ impl Agent {
             self.tell(&change, now);
         }
         self.vouched |= self.board.stale(now);
+        self.ripen(now);
         self.settle(now);
     }
 
@@ -144,6 +154,7 @@ impl Agent {
             self.vouch.poll_timeout(),
             self.board.poll_timeout(),
             self.known.catalog().next_expiry(),
+            self.watches.values().filter_map(Watch::next_due).min(),
         ];
         due.into_iter().flatten().min()
     }
@@ -211,9 +222,9 @@ impl Agent {
             changes.extend(self.known.riders(slot).map(|(_, entry)| Change::Updated(entry.shown().clone())));
         }
         for change in &changes {
-            let standing = self.known.standing(&change.service().id, now);
+            let stance = self.known.stance(&change.service().id, now);
             for (ticket, watch) in &mut self.watches {
-                if let Some(event) = watch.step(change, standing) {
+                if let Some(event) = watch.step(change, stance.as_ref(), now) {
                     self.outputs.push_back(Output::Watched(*ticket, event));
                 }
             }
@@ -228,12 +239,26 @@ impl Agent {
         let mut watch = Watch::new(filter);
         self.outputs.push_back(Output::Watched(ticket, WatchEvent::Reset));
         for (_, entry) in self.known.catalog().entries() {
-            let standing = self.known.standing(&entry.shown().id, now);
-            if let Some(event) = watch.step(&Change::Appeared(entry.shown().clone()), standing) {
+            let stance = self.known.stance(&entry.shown().id, now);
+            if let Some(event) = watch.picture(entry.shown(), stance.as_ref()) {
                 self.outputs.push_back(Output::Watched(ticket, event));
             }
         }
         self.watches.insert(ticket, watch);
+    }
+
+    /// Tells watchers of what has stayed on the other side of their rim for as long as they wanted.
+    fn ripen(&mut self, now: Timestamp) {
+        for (ticket, watch) in &mut self.watches {
+            while let Some(id) = watch.ripe(now) {
+                // What has departed meanwhile was told.
+                let Some(entry) = self.known.catalog().get(&id) else { continue };
+                let stance = self.known.stance(&id, now);
+                if let Some(event) = watch.ripen(entry.shown(), stance.as_ref()) {
+                    self.outputs.push_back(Output::Watched(*ticket, event));
+                }
+            }
+        }
     }
 
     fn stored(&mut self, ticket: Ticket, result: Result<(), Box<str>>, now: Timestamp) {
@@ -246,7 +271,24 @@ impl Agent {
     fn stand(&mut self, fix: Fix) {
         self.known.stand(fix);
         self.board.stand(fix);
-        self.vouched = true;
+        // A receiver speaks ten times a second; nobody's records need to be written anew for a few metres.
+        let near = |from: Position| from.distance(&fix.position) < ANNOUNCE_AFTER;
+        if !self.announced_from.is_some_and(near) {
+            self.announced_from = Some(fix.position);
+            self.vouched = true;
+        }
+    }
+
+    fn receive(&mut self, report: Report, now: Timestamp) {
+        match self.receiver.hear(report, now) {
+            Word::Believed(fix) => {
+                self.counters.count("gnss_fixes_total");
+                self.stand(fix);
+            }
+            Word::Doubted => self.counters.count("gnss_leaps_doubted_total"),
+            Word::Without => self.counters.count("gnss_without_fix_total"),
+            Word::Nothing => {}
+        }
     }
 
     fn broker_up(&mut self, now: Timestamp) {
@@ -285,6 +327,9 @@ impl Agent {
         self.outputs.push_back(Output::Left);
     }
 }
+
+/// How far the agent moves before its services are announced from the new place.
+const ANNOUNCE_AFTER: Distance = Distance::metres(25);
 
 #[cfg(test)]
 mod tests;

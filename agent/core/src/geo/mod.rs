@@ -5,9 +5,10 @@
 //! projecting a point onto a plane can only bring it nearer, so a circle on the plane that is drawn wide enough for
 //! strays and dead reckoning touches the tile of every answer.
 //!
-//! `motion` (where it is by now) · `turn` (sines without libm) · `patch` (planes) · `slab` (rows) · `stand` (tiles and
-//! their tree on one plane) · `index` (the whole).
+//! `motion` (where it is by now) · `turn` (sines without libm) · `patch` (planes) · `slab` (rows) · `block` (some tiles and
+//! their tree) · `stand` (all tiles of a population on one plane) · `index` (the whole).
 
+mod block;
 mod index;
 mod motion;
 #[cfg(test)]
@@ -37,8 +38,8 @@ impl Key {
 pub enum Population {
     /// Everything.
     All,
-    /// What has never been seen to move.
+    /// What was placed as such, or has never been seen to move.
     Static,
-    /// What stated a motion, or was placed elsewhere than before.
+    /// What was placed as such, or stated a motion or was placed elsewhere than before.
     Mobile,
 }

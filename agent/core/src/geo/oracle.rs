@@ -273,6 +273,87 @@ fn ten_thousand_at_one_point_come_and_go_without_a_crowd_in_the_tree() {
 }
 
 #[test]
+fn a_crowd_at_one_point_costs_others_nothing() {
+    let mut index = GeoIndex::new();
+    let here = Position::new(48.8566, 2.3522).unwrap();
+    let crowd = 100_000;
+    for key in 0..crowd {
+        index.place(Key(key), &Fix::fixed(here, 1.0, Timestamp::START)).unwrap();
+    }
+    for key in 0..1_000 {
+        let fix = Fix::fixed(here.moved(90.0, 500.0 + f64::from(key)), 1.0, Timestamp::START);
+        index.place(Key(crowd + key), &fix).unwrap();
+    }
+    index.maintain(Timestamp::START);
+    let aside = here.moved(90.0, 1_000.0);
+    let mut hits = 0;
+    let radius = Distance::metres(50);
+    let looked_at = index.within(&aside, radius, Population::All, Timestamp::START, &mut |_, _| hits += 1);
+    assert!((99..110).contains(&hits), "{hits}");
+    assert!(looked_at < 1_000, "{looked_at} looked at for {hits}, {crowd} of them at one point");
+    assert_eq!(index.nearest(&aside, 3, Timestamp::START).len(), 3);
+    for key in 0..crowd {
+        assert!(index.remove(Key(key)));
+    }
+    assert_eq!(within(&index, &here, Distance::metres(100), Population::All, Timestamp::START).len(), 0);
+}
+
+#[test]
+fn a_city_that_falls_silent_is_not_looked_at_one_by_one() {
+    let mut city = City::new(7, SITES[0], 20_000);
+    city.drive();
+    let later = city.now + Duration::from_secs(5);
+    for _ in 0..200 {
+        city.index.maintain(later);
+    }
+    assert_eq!(city.index.stats().loose, 20_000);
+    // 5 s after the last word everybody may be some 200 m from where they were heard.
+    let radius = Distance::metres(100);
+    let mut hits = 0;
+    let looked_at = city.index.within(&city.middle, radius, Population::All, later, &mut |_, _| hits += 1);
+    let found = within(&city.index, &city.middle, radius, Population::All, later);
+    city.model().agrees(&found, &city.middle, radius, later);
+    assert!(hits > 20 && looked_at < 4_000, "{looked_at} of 20,000 looked at for {hits}");
+}
+
+#[test]
+fn upkeep_ends_at_its_budget_and_goes_on_from_there() {
+    let mut city = City::new(3, SITES[0], 30_000);
+    for _ in 0..20 {
+        city.drive();
+    }
+    let before = city.index.stats().packed;
+    city.index.maintain(city.now);
+    // Blocks of at most 1,024 rows, and two of them at the most.
+    assert!(city.index.stats().packed - before <= 4, "{:?}", city.index.stats());
+    for _ in 0..100 {
+        city.index.maintain(city.now);
+    }
+    let settled = city.index.stats().packed;
+    city.index.maintain(city.now);
+    assert_eq!(city.index.stats().packed, settled, "nothing is left to lay anew");
+}
+
+#[test]
+fn whoever_places_may_say_which_population_it_is() {
+    let mut index = GeoIndex::new();
+    let here = Position::new(48.8566, 2.3522).unwrap();
+    let mut fix = Fix::fixed(here, 1.0, Timestamp::START);
+    fix.motion = Motion::new(8.0, 0.0).ok();
+    index.place_among(Key(0), &fix, Population::Static).unwrap();
+    fix.position = here.moved(0.0, 400.0);
+    index.place_among(Key(0), &fix, Population::Static).unwrap();
+    index.place_among(Key(1), &Fix::fixed(here, 1.0, Timestamp::START), Population::Mobile).unwrap();
+    let keys =
+        |of| within(&index, &here, Distance::metres(500), of, Timestamp::START).iter().map(|hit| hit.0).collect();
+    let (still, mobile): (Vec<_>, Vec<_>) = (keys(Population::Static), keys(Population::Mobile));
+    assert_eq!((still, mobile), (vec![Key(0)], vec![Key(1)]));
+    // What moves and falls silent in the static population stays in it.
+    index.maintain(Timestamp::START + Duration::from_secs(10));
+    assert_eq!((index.stats().loose, index.population(Key(0))), (1, Some(Population::Static)));
+}
+
+#[test]
 fn what_first_stood_still_and_then_is_elsewhere_is_mobile_from_there_on() {
     let mut index = GeoIndex::new();
     let here = Position::new(48.8566, 2.3522).unwrap();

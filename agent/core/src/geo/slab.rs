@@ -164,6 +164,11 @@ impl Home {
         Self(self.0 | 2)
     }
 
+    /// Its number among the stands of the patch.
+    pub(super) const fn stand(self) -> usize {
+        self.0 as usize & 3
+    }
+
     pub(super) const fn is_loose(self) -> bool {
         self.0 & 2 != 0
     }
@@ -222,6 +227,8 @@ pub(super) const CAPACITY: usize = 16;
 struct Head {
     tile: Tile,
     home: Home,
+    /// Which block of its stand.
+    block: u32,
 }
 
 impl Slab {
@@ -247,6 +254,12 @@ impl Slab {
         self.heads[seat as usize / CAPACITY].home
     }
 
+    /// The block of its stand that the bucket of `seat` is of.
+    #[inline]
+    pub(super) fn block(&self, seat: u32) -> u32 {
+        self.heads[seat as usize / CAPACITY].block
+    }
+
     /// The tile of the bucket of `seat`.
     #[inline]
     pub(super) fn tile_of(&self, seat: u32) -> &Tile {
@@ -266,11 +279,11 @@ impl Slab {
     }
 
     /// An empty bucket out of `lot`.
-    pub(super) fn open(&mut self, lot: &mut Lot, home: Home, tile: Tile) -> u32 {
+    pub(super) fn open(&mut self, lot: &mut Lot, home: Home, tile: Tile, block: u32) -> u32 {
         if lot.spare.is_empty() {
             let chunk = self.spare.pop().unwrap_or_else(|| {
                 self.chunks.push(Box::new([EMPTY; CHUNK]));
-                self.heads.resize(self.chunks.len() * BUCKETS, Head { tile, home });
+                self.heads.resize(self.chunks.len() * BUCKETS, Head { tile, home, block });
                 self.counts.resize(self.chunks.len() * BUCKETS, 0);
                 (self.chunks.len() - 1) as u32
             });
@@ -279,7 +292,7 @@ impl Slab {
             lot.spare.extend((first..first + BUCKETS as u32).rev());
         }
         let bucket = lot.spare.pop().expect("a chunk was added");
-        self.heads[bucket as usize] = Head { tile, home };
+        self.heads[bucket as usize] = Head { tile, home, block };
         bucket
     }
 

@@ -55,7 +55,7 @@ fn an_answer_has_exactly_these_names() {
         json!({
             "instances": [{
                 "id": "cp1@gw-7", "name": "charging", "kind": "gateway", "agent": "gw-7",
-                "address": "10.0.0.5", "port": 8080, "position": {"lat": 48.8566, "lon": 2.3522},
+                "address": "10.0.0.5", "port": 8080, "position": {"lat": 48.8566, "lon": 2.3522}, "accuracy_m": 1.0,
                 "priority": 0, "critical": false,
                 "resources": {"power_kw": 22.0}, "metadata": {"plug": "c\u{202e}cs"},
                 "health_status": "passing",

@@ -8,6 +8,8 @@
 //!   20 by 20 km, but in 200 crowds of unequal size, 300 m across at one sigma.
 //! * `geo_QUESTION_SIZE` and `geo_QUESTION_PEER_SIZE`, unit `us`: the same in microseconds, ours and the peer's.
 //! * `geo_maintain_longest_SIZE`, unit `us`: the longest that one call of `maintain` kept the index.
+//! * `geo_500m_amid_upkeep_p999_SIZE`, unit `us`: a question of 500 m and the call of upkeep right before it, together:
+//!   what a question can feel of tiles that are laid anew.
 //! * `geo_bytes_each_SIZE`, unit `B`: resident memory for each thing after churn, rows, trees and all.
 //!
 //! What is measured: everybody moves 1 to 3 m, ten times a second, always ahead, for 25 rounds, and reports once a
@@ -73,6 +75,8 @@ fn compare(size: usize, spread: Spread, name: &str, alone: bool) -> bool {
         println!("figure geo_{}_{name} {:.3} us", question.name(), ours.micros(question));
     }
     println!("figure geo_maintain_longest_{name} {longest:.0} us");
+    let amid = ours::questions_amid_upkeep(&town);
+    println!("figure geo_500m_amid_upkeep_p999_{name} {:.0} us", amid[amid.len() * 999 / 1_000]);
     if alone {
         return true;
     }

@@ -22,6 +22,8 @@ pub(crate) struct Town {
     pub(crate) centres: Vec<Position>,
 }
 
+/// Questions of each sort.
+const CENTRES: usize = 400;
 /// How often everybody moves.
 pub(crate) const ROUNDS: u32 = 25;
 /// Time between two rounds.
@@ -48,7 +50,7 @@ impl Town {
             })
             .collect();
         let end: Vec<Fix> = start.iter().map(|fix| (0..ROUNDS).fold(*fix, |fix, _| moved(&fix))).collect();
-        let centres = (0..1_000).map(|_| end[dice.below(size)].position).collect();
+        let centres = (0..CENTRES).map(|_| end[dice.below(size)].position).collect();
         Self { start, end, centres }
     }
 }
