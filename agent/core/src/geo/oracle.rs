@@ -344,7 +344,8 @@ fn whoever_places_may_say_which_population_it_is() {
     fix.position = here.moved(0.0, 400.0);
     index.place_among(Key(0), &fix, Population::Static).unwrap();
     index.place_among(Key(1), &Fix::fixed(here, 1.0, Timestamp::START), Population::Mobile).unwrap();
-    let keys = |of| within(&index, &here, Distance::metres(500), of, Timestamp::START).iter().map(|hit| hit.0).collect();
+    let keys =
+        |of| within(&index, &here, Distance::metres(500), of, Timestamp::START).iter().map(|hit| hit.0).collect();
     let (still, mobile): (Vec<_>, Vec<_>) = (keys(Population::Static), keys(Population::Mobile));
     assert_eq!((still, mobile), (vec![Key(0)], vec![Key(1)]));
     // What moves and falls silent in the static population stays in it.
