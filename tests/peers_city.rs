@@ -1,6 +1,7 @@
 //! The recorded city through a real broker into one agent: who is near is who the recording says is near.
 
 #[path = "../examples/src/trace.rs"]
+#[expect(unreachable_pub, reason = "the examples' own file, which their library shows to others")]
 mod trace;
 
 use std::sync::Arc;

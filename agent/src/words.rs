@@ -60,7 +60,7 @@ impl fmt::Display for Span {
 /// [`NotASector`] for anything else, or outside 0 to 360 and 1 to 180.
 pub fn sector(text: &str) -> Result<Sector, NotASector> {
     let wrong = || NotASector(text.chars().take(40).collect());
-    let (middle, within) = text.trim().split_once('/').unwrap_or((text.trim(), "45"));
+    let (middle, within) = text.trim().split_once('/').unwrap_or_else(|| (text.trim(), "45"));
     let (bearing, relative) = match middle.trim() {
         "ahead" => (0.0, true),
         "right" => (90.0, true),

@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// A connection to a broker.
 pub struct Publisher {
-    wire: Box<dyn Write>,
+    wire: Box<dyn Write + Send>,
 }
 
 impl Publisher {
@@ -30,7 +30,7 @@ impl Publisher {
         Self::greet(UnixStream::connect(path)?, client)
     }
 
-    fn greet<T: Read + Write + 'static>(mut wire: T, client: &str) -> io::Result<Self> {
+    fn greet<T: Read + Write + Send + 'static>(mut wire: T, client: &str) -> io::Result<Self> {
         // Protocol level 4, clean session, no keep-alive.
         let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 0];
         text(&mut body, client);

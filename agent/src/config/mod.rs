@@ -176,7 +176,7 @@ fn position(section: &mut Section<'_, '_>) -> (Option<Standing>, Option<Box<str>
 fn gpsd(text: &str) -> Result<Box<str>, section::Complaint> {
     let right = text.rsplit_once(':').is_some_and(|(host, port)| {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let named = bare.map_or(!host.contains(':'), |host| host.contains(':'));
+        let named = bare.map_or_else(|| !host.contains(':'), |host| host.contains(':'));
         !host.is_empty() && named && !host.contains(['/', ' ', '@']) && port.parse::<u16>().is_ok_and(|port| port > 0)
     });
     let hint = || "like \"127.0.0.1:2947\" or \"[::1]:2947\"".to_owned();
