@@ -4,12 +4,20 @@
 //! [`Agent::poll_output`]. Drain it first; then [`Agent::poll_timeout`] is true.
 
 mod adverts;
+mod air;
+mod alias;
+mod asking;
+mod beaconing;
 mod board;
+mod congestion;
+mod dice;
 mod ears;
 pub mod io;
 mod listen;
+mod listening;
 mod peers;
 mod read;
+mod rejected;
 mod vouch;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -25,13 +33,20 @@ use crate::neighbourhood::{Neighbourhood, is_presence};
 use crate::resolver;
 use crate::watch::{Filter, Watch, WatchEvent};
 use adverts::Adverts;
+use alias::Alias;
+use asking::Asking;
+use beaconing::Beaconing;
 use board::Board;
+use congestion::Congestion;
 use ears::Ears;
 use io::{Input, Output, Settings, Ticket};
+use listening::Listening;
 use peers::Peers;
+use rejected::Rejected;
 use vouch::Vouch;
 
 pub use read::Status;
+pub use rejected::Rejection;
 
 /// What the agent knows, and what it does about it.
 #[derive(Debug)]
@@ -39,8 +54,18 @@ pub struct Agent {
     settings: Settings,
     known: Neighbourhood,
     ears: Ears,
+    alias: Alias,
     board: Board,
+    listening: Listening,
+    beaconing: Beaconing,
+    asking: Asking,
     peers: Peers,
+    rejected: Rejected,
+    heard: Heard,
+    /// Where the links were last told that the agent stands.
+    shown: Option<Fix>,
+    /// When it is next looked whether those who are followed are still known.
+    sweep: Timestamp,
     vouch: Vouch,
     adverts: Adverts,
     watches: BTreeMap<Ticket, Watch>,
@@ -53,16 +78,39 @@ pub struct Agent {
     outputs: VecDeque<Output>,
 }
 
+/// What is counted too often to look its name up each time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Heard {
+    messages: u64,
+    beacons: u64,
+    moved: u64,
+}
+
 impl Agent {
     /// An agent that has heard nothing yet, but vouches for what its configuration and its journal say.
     pub fn new(settings: Settings, now: Timestamp) -> Self {
         let limits = settings.limits.clone();
         let me = settings.id.clone();
+        let alias = Alias::new(&settings, now);
         let mut agent = Self {
             known: Neighbourhood::new(me.clone(), limits.clone()),
             ears: Ears::new(settings.seed, &settings.browse, limits.types),
-            board: Board::new(me.clone(), settings.kind, settings.epoch, settings.version, limits.horizon),
-            peers: Peers::new(limits.presences),
+            board: Board::new(alias.name().clone(), settings.kind, alias.epoch(), settings.version),
+            listening: Listening::new(alias.name().clone(), settings.kind, limits.horizon, limits.followed),
+            beaconing: Beaconing::new(
+                alias.name().clone(),
+                alias.epoch(),
+                settings.kind,
+                settings.seed,
+                Congestion::new(limits.beacons_per_s, now),
+            ),
+            asking: Asking::default(),
+            peers: Peers::new(limits.presences, settings.seed),
+            rejected: Rejected::default(),
+            heard: Heard::default(),
+            shown: None,
+            sweep: Timestamp::NEVER,
+            alias,
             vouch: Vouch::new(me, limits.clone()),
             adverts: Adverts::new(settings.mdns, limits.adverts),
             watches: BTreeMap::new(),
@@ -73,8 +121,12 @@ impl Agent {
             outputs: VecDeque::new(),
             settings,
         };
+        if agent.settings.rotate.is_some() {
+            agent.board.pass();
+            agent.renamed();
+        }
         if let Some((position, accuracy)) = agent.settings.position {
-            agent.stand(Fix::fixed(position, accuracy, now));
+            agent.stand(Fix::fixed(position, accuracy, now), now);
         }
         for registration in std::mem::take(&mut agent.settings.restored) {
             agent.vouch.resume(registration, Source::Api, now);
@@ -98,9 +150,15 @@ impl Agent {
             Input::Datagram { link, from, multicast, bytes } => self.ears.datagram(link, from, multicast, bytes, now),
             Input::BrokerUp { .. } => self.broker_up(now),
             Input::BrokerDown => self.broker_down(),
-            Input::Message { topic, payload, .. } => self.message(topic, payload, now),
+            Input::Message { topic, payload, .. } => {
+                // Of a beacon that only moves a neighbour nothing follows that would have to be settled.
+                if self.message(topic, payload, now).is_break() {
+                    return self.known.maintain(now);
+                }
+            }
+            Input::Backlog { waiting, capacity } => self.beaconing.congestion.backlog(waiting, capacity),
             Input::Heard(sighting) => self.observe(sighting, now),
-            Input::Own(fix) => self.stand(fix),
+            Input::Own(fix) => self.stand(fix, now),
             Input::Wall(shown) => self.wall = Some((shown, now)),
             Input::Ask(ticket, query) => {
                 self.counters.count("queries_total");
@@ -125,6 +183,7 @@ impl Agent {
         self.ears.handle_timeout(now);
         self.vouch.handle_timeout(now);
         self.board.handle_timeout(now);
+        self.air_timeout(now);
         while let Some(change) = self.known.expire(now) {
             self.tell(&change, now);
         }
@@ -143,6 +202,7 @@ impl Agent {
             self.ears.poll_timeout(),
             self.vouch.poll_timeout(),
             self.board.poll_timeout(),
+            self.air_due(),
             self.known.catalog().next_expiry(),
         ];
         due.into_iter().flatten().min()
@@ -151,6 +211,7 @@ impl Agent {
     /// Carries what the pieces have to say to where it belongs, until nobody has anything to say.
     fn settle(&mut self, now: Timestamp) {
         self.known.maintain(now);
+        self.speak(now);
         self.vouch.reached_at(self.ears.address(), now);
         loop {
             if let Some(output) = self.ears.poll_output(now) {
@@ -164,7 +225,7 @@ impl Agent {
                 self.vouched = true;
             } else if std::mem::take(&mut self.vouched) {
                 self.announce(now);
-            } else if let Some(output) = self.board.poll_output().or_else(|| self.adverts.poll_output()) {
+            } else if let Some(output) = self.said() {
                 self.outputs.push_back(output);
             } else {
                 return;
@@ -172,19 +233,24 @@ impl Agent {
         }
     }
 
-    fn announce(&mut self, now: Timestamp) {
-        let wall = self.wall_at(now);
-        self.board.announce(self.vouch.announced(), wall, now);
-        let services = self.vouch.announced().map(|(service, _)| service).collect();
-        self.adverts.show(&self.settings, self.known.own(), services);
+    fn said(&mut self) -> Option<Output> {
+        let listening = self.listening.poll_output();
+        listening.or_else(|| self.board.poll_output()).or_else(|| self.adverts.poll_output())
     }
 
     /// Believes a sighting, or counts why not.
     fn observe(&mut self, sighting: Sighting, now: Timestamp) {
+        let who = sighting.id().to_string();
         match self.known.observe(sighting, now) {
             Ok(changes) => changes.iter().for_each(|change| self.tell(change, now)),
-            Err(disbelief) => self.counters.count(disbelief.counted()),
+            Err(disbelief) => self.refuse(disbelief.counted(), &who, &disbelief, now),
         }
+    }
+
+    /// Counts a refusal, and keeps it for a person to look at.
+    fn refuse(&mut self, what: &'static str, who: &str, why: &dyn std::fmt::Display, now: Timestamp) {
+        self.counters.count(what);
+        self.rejected.note(what, who, why, now);
     }
 
     /// Tells the watchers, and everybody if that is wanted.
@@ -243,24 +309,6 @@ impl Agent {
         self.vouch.stored(ticket, result, now);
     }
 
-    fn stand(&mut self, fix: Fix) {
-        self.known.stand(fix);
-        self.board.stand(fix);
-        self.vouched = true;
-    }
-
-    fn broker_up(&mut self, now: Timestamp) {
-        self.broker_up = true;
-        self.counters.count("mqtt_connected_total");
-        self.board.connected(now);
-        self.vouched = true;
-    }
-
-    fn broker_down(&mut self) {
-        self.broker_up = false;
-        self.board.disconnected();
-    }
-
     /// Withdraws what MQTT says of an agent that is gone.
     fn bury(&mut self, agent: &AgentId, now: Timestamp) {
         let offered: Vec<ServiceId> = self
@@ -279,7 +327,7 @@ impl Agent {
         self.settle(now);
         self.board.leave(now);
         self.adverts.leave();
-        while let Some(output) = self.board.poll_output().or_else(|| self.adverts.poll_output()) {
+        while let Some(output) = self.said() {
             self.outputs.push_back(output);
         }
         self.outputs.push_back(Output::Left);
