@@ -8,6 +8,7 @@ mod health;
 mod host;
 pub mod json;
 mod listen;
+mod position;
 mod problem;
 mod query;
 mod registration;
@@ -51,6 +52,19 @@ pub struct Options {
     pub journal: Option<Arc<JournalTally>>,
     /// Every cap.
     pub caps: Caps,
+    /// Who says where the agent stands.
+    pub positioned: Positioned,
+}
+
+/// Who says where the agent stands. There is one who does: two would pull it to and fro.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Positioned {
+    /// The configuration, once and for all.
+    Config,
+    /// Its own receiver, through the gpsd at this address.
+    Gpsd(Box<str>),
+    /// Whoever calls `PUT /v1/position`.
+    Api,
 }
 
 /// How much the API takes.
@@ -113,7 +127,19 @@ pub async fn answer_bytes(handle: &Handle, question: &[u8]) -> Vec<u8> {
 
 async fn answer(handle: &Handle, question: &[u8]) -> Result<Vec<u8>, Problem> {
     let query = query::read(question)?;
-    Ok(json::answer(&handle.ask(query).await?))
+    // What this agent knows it says at once; so late is only one that has too much to do.
+    let late = |deadline: Duration| {
+        let detail =
+            format!("the agent had no time for the question within its deadline of {} ms", deadline.as_millis());
+        Problem::new(&problem::LATE, detail).about("deadline", deadline.as_millis() as u64)
+    };
+    match query.deadline {
+        None => Ok(json::answer(&handle.ask(query).await?)),
+        Some(deadline) => {
+            let answer = tokio::time::timeout(deadline, handle.ask(query)).await.map_err(|_| late(deadline))?;
+            Ok(json::answer(&answer?))
+        }
+    }
 }
 
 /// What the API counts, since the start.

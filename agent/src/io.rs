@@ -1,6 +1,8 @@
 //! The edges: sockets and sessions. Each knows the inbox and its own queue of orders, and nothing else.
 
+mod backoff;
 pub mod broker;
+pub mod gnss;
 pub mod interfaces;
 pub mod link;
 pub mod probe;

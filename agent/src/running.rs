@@ -14,7 +14,7 @@ use wayside_core::registration::DueProbe;
 use wayside_protocols::service::{AgentId, ServiceId};
 use wayside_protocols::time::Duration;
 
-use crate::api::{self, Api, BindError, Listen, Options, Server};
+use crate::api::{self, Api, BindError, Listen, Options, Positioned, Server};
 use crate::clock::Clock;
 use crate::config::settings::Start;
 use crate::config::{Config, Mqtt, identity, state};
@@ -22,7 +22,7 @@ use crate::driver::{self, BrokerOrder, Driver, Edges, Handle, Inbox, Message};
 use crate::io::broker::{self, Answering, Telling};
 use crate::io::interfaces::Selection;
 use crate::io::probe::Prober;
-use crate::io::{link, responder};
+use crate::io::{gnss, link, responder};
 use crate::journal::{self, Journal};
 
 /// An agent that runs on this runtime until it is told to leave.
@@ -64,6 +64,7 @@ impl Running {
             clock,
             journal: Some(journal.tally()),
             caps: config.limits.api.clone(),
+            positioned: positioned(config),
         };
         let listen = server.listen().clone();
         let start = Start {
@@ -126,6 +127,14 @@ impl Running {
 /// How long stopping may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+fn positioned(config: &Config) -> Positioned {
+    match (&config.gpsd, config.position) {
+        (Some(gpsd), _) => Positioned::Gpsd(gpsd.clone()),
+        (None, Some(_)) => Positioned::Config,
+        (None, None) => Positioned::Api,
+    }
+}
+
 fn port(listen: &Listen) -> Option<u16> {
     match listen {
         Listen::Tcp(address) => Some(address.port()),
@@ -154,6 +163,9 @@ fn outward(
         let (adverts, orders) = mpsc::channel(responder::ORDERS);
         tasks.spawn(responder::run(settings.id.clone(), selection, Arc::clone(inbox.tally()), orders));
         (edges.link, edges.responder) = (Some(datagrams), Some(adverts));
+    }
+    if let Some(gpsd) = &config.gpsd {
+        tasks.spawn(gnss::run(gpsd.clone(), settings.seed, inbox.clone()));
     }
     if let Some(mqtt) = &config.mqtt {
         let (orders, ordered) = mpsc::channel(broker::ORDERS);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use wayside_core::query::{Comparison, Requirement};
+use wayside_core::query::{Comparison, Requirement, Sector};
 use wayside_protocols::time::Duration;
 
 /// Reads `200ms`, `5s`, `2m` or `1h`; a fraction such as `1.5s` too.
@@ -52,6 +52,31 @@ impl fmt::Display for Span {
         }
     }
 }
+
+/// Reads a direction: degrees from true north, or `ahead`, `right`, `behind`, `left` of the agent's own heading; with
+/// `/DEGREES` how far to either side, 45 unless said.
+///
+/// # Errors
+/// [`NotASector`] for anything else, or outside 0 to 360 and 1 to 180.
+pub fn sector(text: &str) -> Result<Sector, NotASector> {
+    let wrong = || NotASector(text.chars().take(40).collect());
+    let (middle, within) = text.trim().split_once('/').unwrap_or((text.trim(), "45"));
+    let (bearing, relative) = match middle.trim() {
+        "ahead" => (0.0, true),
+        "right" => (90.0, true),
+        "behind" => (180.0, true),
+        "left" => (270.0, true),
+        degrees => (degrees.parse::<f64>().map_err(|_| wrong())?, false),
+    };
+    let within = within.trim().parse::<f64>().map_err(|_| wrong())?;
+    let right = (0.0..=360.0).contains(&bearing) && (1.0..=180.0).contains(&within);
+    right.then_some(Sector { bearing: bearing % 360.0, within, relative }).ok_or_else(wrong)
+}
+
+/// A text that is no direction.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a direction; write it like 90, 90/30, ahead or behind/60")]
+pub struct NotASector(String);
 
 /// Reads `k=v`, `k>=n` or `k<=n`.
 ///
@@ -137,6 +162,17 @@ mod tests {
         assert_eq!(requirement("queue<=3").unwrap().comparison, Comparison::AtMost);
         for bad in ["power_kw", "=3", "k>", "k>=many", "k>3", "k=", "k>=nan"] {
             assert!(requirement(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn directions_are_degrees_or_words() {
+        let read = |text: &str| sector(text).map(|sector| (sector.bearing, sector.within, sector.relative)).ok();
+        assert_eq!(read("90"), Some((90.0, 45.0, false)));
+        assert_eq!(read("360/30"), Some((0.0, 30.0, false)));
+        assert_eq!(read("behind/60"), Some((180.0, 60.0, true)));
+        for bad in ["", "north", "nan", "-1", "361", "90/0", "90/181", "90/", "90/nan"] {
+            assert_eq!(read(bad), None, "{bad}");
         }
     }
 

@@ -199,9 +199,12 @@ impl fmt::Display for Distance {
 impl FromStr for Distance {
     type Err = PlaceError;
 
-    /// Reads `100m`, `1.5km` or a bare number of metres.
+    /// Reads `100m`, `1.5km`, a bare number of metres, or one of [`RELEVANCE_DISTANCES`].
     fn from_str(text: &str) -> Result<Self, PlaceError> {
         let text = text.trim();
+        if let Some((_, distance)) = RELEVANCE_DISTANCES.iter().find(|(word, _)| *word == text) {
+            return Ok(*distance);
+        }
         let (number, scale) = match (text.strip_suffix("km"), text.strip_suffix('m')) {
             (Some(number), _) => (number, 1_000.0),
             (None, Some(number)) => (number, 1.0),
@@ -212,6 +215,18 @@ impl FromStr for Distance {
         Ok(Self::new(value * scale)?)
     }
 }
+
+/// The words of ETSI TS 102 894-2 (`RelevanceDistance`) for how far around something matters.
+pub const RELEVANCE_DISTANCES: [(&str, Distance); 8] = [
+    ("lessThan50m", Distance::metres(50)),
+    ("lessThan100m", Distance::metres(100)),
+    ("lessThan200m", Distance::metres(200)),
+    ("lessThan500m", Distance::metres(500)),
+    ("lessThan1000m", Distance::metres(1_000)),
+    ("lessThan5km", Distance::metres(5_000)),
+    ("lessThan10km", Distance::metres(10_000)),
+    ("over10km", Distance::FARTHEST),
+];
 
 /// A position as somebody measured it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -403,6 +418,8 @@ mod tests {
     fn distances_read_as_people_write_them() {
         assert_eq!("100m".parse(), Ok(Distance::metres(100)));
         assert_eq!("1.5km".parse(), Ok(Distance::metres(1_500)));
+        assert_eq!("lessThan1000m".parse(), Ok(Distance::metres(1_000)));
+        assert!("lessThan7m".parse::<Distance>().is_err());
         assert!("-5m".parse::<Distance>().is_err());
         assert!("far".parse::<Distance>().is_err());
     }

@@ -12,3 +12,4 @@ pub mod query;
 pub mod registration;
 pub mod resolver;
 pub mod watch;
+pub mod whereabouts;

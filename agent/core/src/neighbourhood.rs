@@ -8,8 +8,10 @@ use wayside_protocols::sighting::{Claim, Sighting, Source};
 use wayside_protocols::time::{Duration, Timestamp};
 
 use crate::catalog::{Catalog, Change, Disbelief, Entry, Slot};
-use crate::geo::{GeoIndex, Key};
+use crate::geo::{GeoIndex, Key, Population};
 use crate::limits::Limits;
+use crate::watch::Stance;
+use crate::whereabouts::{Lost, Whereabouts, whereabouts};
 
 /// The catalog and the geo index over it.
 ///
@@ -51,6 +53,14 @@ impl Neighbourhood {
     /// Where this agent stands, as far as it knows.
     pub fn own(&self) -> Option<Fix> {
         self.own
+    }
+
+    /// Where this agent stands at `now`.
+    ///
+    /// # Errors
+    /// [`Lost`] if nobody has said, or too long ago.
+    pub fn here(&self, now: Timestamp) -> Result<Whereabouts, Lost> {
+        whereabouts(self.own.as_ref(), now)
     }
 
     /// This agent now stands at `fix`, and so does what it offers without a place of its own.
@@ -100,7 +110,7 @@ impl Neighbourhood {
     ) -> Option<&Arc<Service>> {
         let shown = self.catalog.advance(slot, agent, Source::Mqtt, (kind, fix), ttl, now)?;
         // As in `place`: nothing is refused here.
-        if self.geo.place(Key(slot.0), &fix).is_err() {
+        if self.geo.place_among(Key(slot.0), &fix, population(kind)).is_err() {
             self.geo.remove(Key(slot.0));
         }
         Some(shown)
@@ -120,6 +130,17 @@ impl Neighbourhood {
     pub fn standing(&self, id: &ServiceId, now: Timestamp) -> Option<Position> {
         let slot = self.catalog.slot(id)?;
         self.body(slot).and_then(|key| self.geo.position(key, now)).map(|standing| standing.position())
+    }
+
+    /// [`Neighbourhood::standing`], with how sure that is and how it moves.
+    pub fn stance(&self, id: &ServiceId, now: Timestamp) -> Option<Stance> {
+        let key = self.body(self.catalog.slot(id)?)?;
+        let position = self.geo.position(key, now)?.position();
+        let sigma = self.geo.estimate(key, &position, now)?.sigma;
+        let carrier = self.catalog.at(Slot(key.0))?.shown();
+        let mine = carrier.agent.as_ref() == Some(&self.me);
+        let fix = carrier.fix.or(if mine { self.own } else { None });
+        Some(Stance { position, sigma, motion: fix.and_then(|fix| fix.motion) })
     }
 
     /// The indexed body that carries what lies in `slot`: itself, or its agent's presence.
@@ -150,7 +171,7 @@ impl Neighbourhood {
             // A fix holds no number that cannot be, and the catalog's cap is below the index's: nothing is refused
             // here. Were it, the service would stand nowhere, and answers would say so.
             Some(fix) => {
-                if self.geo.place(Key(slot.0), &fix).is_err() {
+                if self.geo.place_among(Key(slot.0), &fix, population(shown.kind)).is_err() {
                     self.unplace(slot);
                 }
             }
@@ -182,6 +203,16 @@ impl Neighbourhood {
             (self.moved, self.maintained) = (moved, now);
             self.geo.maintain(now);
         }
+    }
+}
+
+/// Which population of the index a thing belongs to: roadside units and gateways stay apart from all traffic, however
+/// they move, so that what a critical question asks first never waits for vehicles.
+fn population(kind: Kind) -> Population {
+    match kind {
+        Kind::Roadside | Kind::Gateway => Population::Static,
+        Kind::Vehicle => Population::Mobile,
+        Kind::Device | Kind::Software => Population::All,
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Query {
     pub limit: u16,
     /// Merge all tiers instead of stopping at the first that answers.
     pub all_tiers: bool,
+    /// What is left out besides.
+    pub sieve: Sieve,
 }
 
 impl Query {
@@ -46,6 +48,7 @@ impl Query {
             deadline: None,
             limit: DEFAULT_LIMIT,
             all_tiers: false,
+            sieve: Sieve::default(),
         }
     }
 }
@@ -62,6 +65,41 @@ pub struct Near {
     pub centre: Centre,
     /// How far around it.
     pub radius: Distance,
+}
+
+/// What a caller leaves out, whichever tier answers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sieve {
+    /// Only what is offered by one of these; empty for any.
+    pub kinds: Vec<Kind>,
+    /// Only what moves in one of these directions. What stands still moves in none.
+    pub heading: Option<Sector>,
+    /// Only what lies in one of these directions as seen from the centre.
+    pub sector: Option<Sector>,
+    /// Only what somebody vouched for no longer ago than this.
+    pub max_age: Option<Duration>,
+    /// Only what is on the same level as the centre: nothing known to be more than 15 m above or below is in the answer,
+    /// and what does not state its altitude is at most possible.
+    pub same_level: bool,
+}
+
+/// Directions around one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sector {
+    /// The middle one, degrees clockwise in [0, 360).
+    pub bearing: f64,
+    /// How far to either side, degrees in (0, 180].
+    pub within: f64,
+    /// Whether the bearing counts from the agent's own heading, not from true north.
+    pub relative: bool,
+}
+
+impl Sector {
+    /// How far `degrees` is from the middle one, in [0, 180].
+    pub fn off(&self, degrees: f64) -> f64 {
+        let turn = (degrees - self.bearing).rem_euclid(360.0);
+        turn.min(360.0 - turn)
+    }
 }
 
 /// Where a question is asked from.
@@ -263,6 +301,16 @@ pub enum Reason {
     NotCritical,
     /// What offers it is of another kind than this tier asks.
     OtherKind,
+    /// What offers it is none of the kinds asked for.
+    KindNotAsked,
+    /// It moves elsewhere, or stands.
+    Heading,
+    /// It lies in another direction.
+    Direction,
+    /// It is known to be on another level.
+    OtherLevel,
+    /// It was vouched for too long ago.
+    TooOld,
     /// It fits, but the limit was reached.
     OverLimit,
 }
@@ -280,6 +328,11 @@ impl Reason {
             Self::Untrusted => "not trusted enough",
             Self::NotCritical => "not marked critical",
             Self::OtherKind => "of another kind",
+            Self::KindNotAsked => "not of a kind asked for",
+            Self::Heading => "not heading that way",
+            Self::Direction => "not in that direction",
+            Self::OtherLevel => "on another level",
+            Self::TooOld => "not heard of lately",
             Self::OverLimit => "over the limit",
         }
     }

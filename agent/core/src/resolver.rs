@@ -1,12 +1,12 @@
 //! Which tier answers a question, and why the others do not.
 
 mod candidate;
+mod sieve;
 mod tier;
 
-use wayside_protocols::place::{Distance, Fix, Position};
+use wayside_protocols::place::{Distance, Position};
 use wayside_protocols::time::Timestamp;
 
-use crate::geo;
 use crate::neighbourhood::Neighbourhood;
 use crate::query::{Answer, Centre, Match, Outcome, Query, Tier, TierReport, Unreached};
 use tier::Scope;
@@ -18,6 +18,10 @@ struct Circle {
     /// One sigma of the centre itself, metres.
     sigma: f64,
     radius: Distance,
+    /// Whether the centre is known well enough for anything to be definite.
+    certain: bool,
+    /// Which way the agent goes that asks from where it stands.
+    heading: Option<f32>,
 }
 
 /// Answers `query` from what is known at `now`. The first tier that has a match answers; see DESIGN 3.
@@ -38,7 +42,7 @@ pub fn find(known: &Neighbourhood, query: &Query, now: Timestamp) -> Answer {
                 answer.explain.push(found.report);
             }
             Err(reason) => {
-                answer.unreached.push(Unreached { tier: scope.tier, reason: reason.into() });
+                answer.unreached.push(Unreached { tier: scope.tier, reason });
                 answer.explain.push(TierReport { outcome: Outcome::Unreached, ..not_needed(&scope) });
             }
         }
@@ -52,24 +56,23 @@ pub fn find(known: &Neighbourhood, query: &Query, now: Timestamp) -> Answer {
     answer
 }
 
-/// The circle a scope asks for, if the question names a place.
-fn circle(known: &Neighbourhood, query: &Query, scope: &Scope, now: Timestamp) -> Result<Option<Circle>, &'static str> {
+/// The circle a scope asks for, if the question names a place; or why it cannot be drawn.
+fn circle(known: &Neighbourhood, query: &Query, scope: &Scope, now: Timestamp) -> Result<Option<Circle>, Box<str>> {
     let Some(radius) = scope.radius else { return Ok(None) };
-    match query.near.map_or(Centre::Here, |near| near.centre) {
-        Centre::At(centre) => Ok(Some(Circle { centre, sigma: 0.0, radius })),
-        Centre::Here => {
-            let own = known.own().ok_or("this agent does not know where it stands; set [position] or give a place")?;
-            Ok(Some(here(own, radius, now)))
-        }
+    let centre = query.near.map_or(Centre::Here, |near| near.centre);
+    let wants_heading = [query.sieve.sector, query.sieve.heading].iter().flatten().any(|sector| sector.relative);
+    let here = known.here(now);
+    let heading = here.ok().and_then(|here| here.heading);
+    if wants_heading && heading.is_none() {
+        return Err("own heading unknown: the agent stands still or has no fix; name a bearing from true north".into());
     }
-}
-
-fn here(own: Fix, radius: Distance, now: Timestamp) -> Circle {
-    let standing = geo::standing(&own, now);
-    // The agent asks about itself in every direction at once, so its own drift is the worst along any line.
-    let seconds = standing.age.as_secs_f64();
-    let drift = if own.motion.is_some() { 0.5 * geo::ACCELERATION * seconds * seconds } else { 0.0 };
-    Circle { centre: standing.position(), sigma: f64::from(own.accuracy).hypot(drift), radius }
+    Ok(Some(match centre {
+        Centre::At(centre) => Circle { centre, sigma: 0.0, radius, certain: true, heading },
+        Centre::Here => {
+            let here = here.map_err(|lost| lost.to_string())?;
+            Circle { centre: here.position, sigma: here.sigma, radius, certain: here.certain, heading }
+        }
+    }))
 }
 
 fn not_needed(scope: &Scope) -> TierReport {

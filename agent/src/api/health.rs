@@ -1,5 +1,6 @@
 //! How the agent is, for programs and for Prometheus.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -12,19 +13,26 @@ use wayside_core::agent::Agent;
 use wayside_core::counters::Counters;
 use wayside_protocols::time::{Timestamp, UnixMillis};
 
+use crate::api::position::PositionJson;
 use crate::api::problem::Problem;
 use crate::api::routes::as_json;
-use crate::api::{Api, text};
+use crate::api::{Api, Positioned, text};
 
 /// `GET /v1/discovery/health`.
 pub(super) async fn report(State(api): State<Api>) -> Result<Response, Problem> {
     let vitals = Vitals::read(&api).await?;
     let wall = api.options.clock.wall();
     let trouble = api.options.journal.as_ref().is_some_and(|journal| journal.failing());
+    let positioned = api.options.positioned.clone();
+    let position = api.handle.read(move |agent, now| PositionJson::new(agent, &positioned, now)).await?;
+    // An agent that nobody has placed is in order; one whose receiver lost its way is not.
+    let lost = position.reason().filter(|_| matches!(api.options.positioned, Positioned::Gpsd(_)));
     let problems: Vec<_> = trouble
         .then_some("the state directory takes no registrations; those made before hold, new ones are refused")
         .into_iter()
         .chain((!wall.plausible()).then_some("the wall clock was never set; timestamp means nothing"))
+        .map(Cow::Borrowed)
+        .chain(lost.map(|reason| Cow::Owned(reason.to_owned())))
         .collect();
     let report = Health {
         status: if trouble { "degraded" } else { "ok" },
@@ -33,6 +41,7 @@ pub(super) async fn report(State(api): State<Api>) -> Result<Response, Problem> 
         agent: api.options.agent.as_str(),
         version: env!("CARGO_PKG_VERSION"),
         problems,
+        position,
         metrics: vitals.gauges.into_iter().map(|(name, value)| (name.into(), value)).chain(vitals.counters).collect(),
     };
     Ok(as_json(text::json(&report)))
@@ -59,7 +68,8 @@ struct Health<'a> {
     clock_trusted: bool,
     agent: &'a str,
     version: &'static str,
-    problems: Vec<&'static str>,
+    problems: Vec<Cow<'static, str>>,
+    position: PositionJson,
     metrics: BTreeMap<String, u64>,
 }
 
@@ -87,7 +97,7 @@ impl Vitals {
 }
 
 fn look(agent: &Agent, now: Timestamp) -> (Vec<(&'static str, u64)>, Counters) {
-    let status = agent.status(now);
+    let (status, here) = (agent.status(now), agent.whereabouts(now));
     let gauges = vec![
         ("uptime_seconds", now.as_micros() / 1_000_000),
         ("epoch", u64::from(agent.settings().epoch)),
@@ -96,8 +106,12 @@ fn look(agent: &Agent, now: Timestamp) -> (Vec<(&'static str, u64)>, Counters) {
         ("registrations", agent.registrations(now).count() as u64),
         ("peers", status.peers as u64),
         ("watchers", status.watchers as u64),
+        ("beacon_interval_milliseconds", status.beacon_interval_ms),
         ("broker_up", u64::from(status.broker_up)),
-        ("position_known", u64::from(agent.own_fix().is_some())),
+        ("position_known", u64::from(here.is_ok())),
+        ("position_certain", u64::from(here.is_ok_and(|here| here.certain))),
+        ("position_age_seconds", agent.own_fix().map_or(0, |fix| now.since(fix.time).as_secs())),
+        ("position_sigma_centimetres", here.map_or(0, |here| (here.sigma * 100.0) as u64)),
         ("clock_trusted", u64::from(status.clock_trusted)),
     ];
     (gauges, agent.counters())

@@ -120,8 +120,12 @@ pub(crate) const UNKNOWN_FIELD: Sort =
     sort("urn:wayside:problem:unknown-field", "A field is not known", StatusCode::BAD_REQUEST);
 pub(crate) const NO_POSITION: Sort =
     sort("urn:wayside:problem:no-position", "The agent does not know where it stands", StatusCode::CONFLICT);
+pub(crate) const POSITIONED: Sort =
+    sort("urn:wayside:problem:position-ruled", "Something else says where the agent stands", StatusCode::CONFLICT);
 pub(crate) const BODY_SLOW: Sort =
     sort("urn:wayside:problem:slow-body", "The body did not arrive in time", StatusCode::REQUEST_TIMEOUT);
+pub(crate) const LATE: Sort =
+    sort("urn:wayside:problem:deadline", "The deadline has passed", StatusCode::GATEWAY_TIMEOUT);
 pub(crate) const BODY_LARGE: Sort =
     sort("urn:wayside:problem:body-too-large", "The body is too large", StatusCode::PAYLOAD_TOO_LARGE);
 pub(crate) const URI_LONG: Sort =

@@ -2,13 +2,14 @@
 
 use serde_json::Value as Json;
 
-use wayside_core::query::{Centre, Comparison, DEFAULT_LIMIT, MAX_LIMIT, Near, Query, Requirement};
-use wayside_protocols::place::{Distance, Position};
-use wayside_protocols::service::{ServiceName, Trust, Value};
+use wayside_core::query::{Centre, Comparison, DEFAULT_LIMIT, MAX_LIMIT, Near, Query, Requirement, Sector, Sieve};
+use wayside_protocols::place::{Distance, Position, RELEVANCE_DISTANCES};
+use wayside_protocols::service::{Kind, ServiceName, Trust, Value};
 use wayside_protocols::time::Duration;
 
 use crate::api::fields::Fields;
 use crate::api::problem::Problem;
+use crate::words;
 
 /// Reads the body of `POST /v1/discovery/services`; also what arrives on `wayside/1/q/{agent}`.
 ///
@@ -22,6 +23,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Query, Problem> {
         query.near = location(&mut constraints)?;
         query.max_latency = constraints.duration("latency", LONGEST)?;
         query.require = resources(&mut constraints)?;
+        query.sieve = sieve(&mut constraints)?;
         constraints.finish()?;
     }
     if query.critical && query.near.is_none() {
@@ -44,6 +46,50 @@ pub(crate) fn radius(fields: &mut Fields, name: &'static str) -> Result<Option<D
     let distance = value.as_f64().filter(|metres| *metres > 0.0).and_then(|metres| Distance::new(metres).ok());
     let limit = || format!("metres, more than 0 and at most {}", Distance::FARTHEST.as_metres());
     distance.map(Some).ok_or_else(|| Problem::field(&fields.at(name), &value, &limit()))
+}
+
+/// A circle's radius from `radius_m`, or from `relevance_distance` in ETSI's words.
+pub(crate) fn reach(fields: &mut Fields) -> Result<Option<Distance>, Problem> {
+    let metres = radius(fields, "radius_m")?;
+    let Some(word) = fields.text("relevance_distance")? else { return Ok(metres) };
+    let path = fields.at("relevance_distance");
+    if metres.is_some() {
+        return Err(Problem::field(&path, &word.into(), "given instead of radius_m, not beside it"));
+    }
+    let known = RELEVANCE_DISTANCES.iter().find(|(name, _)| *name == word);
+    known.map(|(_, distance)| Some(*distance)).ok_or_else(|| {
+        let names = RELEVANCE_DISTANCES.map(|(name, _)| name).join(", ");
+        Problem::field(&path, &word.into(), &names)
+    })
+}
+
+/// A direction such as `90`, `90/30` or `ahead`.
+pub(crate) fn sector(fields: &mut Fields, name: &'static str) -> Result<Option<Sector>, Problem> {
+    let Some(text) = fields.text(name)? else { return Ok(None) };
+    words::sector(&text).map(Some).map_err(|_| {
+        let limit = "degrees from 0 to 360, ahead, right, behind or left, and /DEGREES from 1 to 180 to either side";
+        Problem::field(&fields.at(name), &text.into(), limit)
+    })
+}
+
+/// One kind, or several separated by commas.
+pub(crate) fn kinds(fields: &mut Fields) -> Result<Vec<Kind>, Problem> {
+    let Some(text) = fields.text("kind")? else { return Ok(Vec::new()) };
+    let kinds: Result<Vec<Kind>, _> = text.split(',').map(|word| word.trim().parse()).collect();
+    kinds.map_err(|_| {
+        let limit = "gateway, vehicle, roadside, device or software, or several separated by commas";
+        Problem::field(&fields.at("kind"), &text.into(), limit)
+    })
+}
+
+fn sieve(constraints: &mut Fields) -> Result<Sieve, Problem> {
+    Ok(Sieve {
+        kinds: kinds(constraints)?,
+        heading: sector(constraints, "heading")?,
+        sector: sector(constraints, "sector")?,
+        max_age: constraints.duration("max_age", OLDEST)?,
+        same_level: constraints.flag("same_level")?,
+    })
 }
 
 /// A point from `lat` and `lon`; both or neither.
@@ -92,8 +138,15 @@ fn name(body: &mut Fields, field: &'static str) -> Result<Option<ServiceName>, P
 
 fn location(constraints: &mut Fields) -> Result<Option<Near>, Problem> {
     let Some(mut location) = constraints.within("location")? else { return Ok(None) };
-    let centre = point(&mut location)?.map_or(Centre::Here, Centre::At);
-    let radius = radius(&mut location, "radius_m")?.unwrap_or(DEFAULT_RADIUS);
+    let mut centre = point(&mut location)?.map_or(Centre::Here, Centre::At);
+    if let Some(metres) = location.number("altitude_m", -1_000.0, 20_000.0)? {
+        let Centre::At(flat) = centre else {
+            return Err(Problem::missing(&location.at("lat"), "given together with altitude_m"));
+        };
+        // Within the range of altitudes, so nothing is refused here.
+        centre = Centre::At(flat.at_altitude(metres as f32).unwrap_or(flat));
+    }
+    let radius = reach(&mut location)?.unwrap_or(DEFAULT_RADIUS);
     location.finish()?;
     Ok(Some(Near { centre, radius }))
 }
@@ -152,6 +205,8 @@ pub(crate) fn word(text: &str) -> Value {
 pub(crate) const DEFAULT_RADIUS: Distance = Distance::metres(500);
 /// The longest latency and deadline a question may name.
 const LONGEST: Duration = Duration::from_secs(60);
+/// The oldest word a question may ask for.
+const OLDEST: Duration = Duration::from_secs(86_400);
 const MAX_RESOURCES: usize = 16;
 const CONDITION: &str =
     "a number, true, false, a word of at most 255 bytes, or a bound such as \">=2\" or \"<=512MiB\"";
@@ -202,6 +257,24 @@ mod tests {
     }
 
     #[test]
+    fn filters_are_read_as_they_are_written() {
+        let query = read(
+            br#"{"service_name":"*","constraints":{"kind":"vehicle, gateway","heading":"90/30","sector":"ahead",
+            "max_age":"5s","same_level":true,
+            "location":{"lat":48.0,"lon":2.0,"altitude_m":80,"relevance_distance":"lessThan200m"}}}"#,
+        )
+        .unwrap();
+        let heading = Some(Sector { bearing: 90.0, within: 30.0, relative: false });
+        let sector = Some(Sector { bearing: 0.0, within: 45.0, relative: true });
+        let kinds = vec![Kind::Vehicle, Kind::Gateway];
+        let max_age = Some(Duration::from_secs(5));
+        assert_eq!(query.sieve, Sieve { kinds, heading, sector, max_age, same_level: true });
+        let near = query.near.unwrap();
+        assert_eq!(near.radius, Distance::metres(200));
+        assert!(matches!(near.centre, Centre::At(centre) if centre.altitude() == Some(80.0)));
+    }
+
+    #[test]
     fn every_mistake_is_named_by_its_path() {
         let location = |inner: &str| format!(r#"{{"service_name":"*","constraints":{{"location":{{{inner}}}}}}}"#);
         let cases = [
@@ -216,6 +289,14 @@ mod tests {
             (location(r#""radius_m":-1"#), "constraints.location.radius_m"),
             (location(r#""radius_m":1e300"#), "constraints.location.radius_m"),
             (location(r#""radius":1"#), "constraints.location.radius"),
+            (location(r#""altitude_m":3"#), "constraints.location.lat"),
+            (location(r#""relevance_distance":"near""#), "constraints.location.relevance_distance"),
+            (location(r#""relevance_distance":"lessThan50m","radius_m":1"#), "constraints.location.relevance_distance"),
+            (r#"{"service_name":"*","constraints":{"kind":"truck"}}"#.into(), "constraints.kind"),
+            (r#"{"service_name":"*","constraints":{"heading":"north"}}"#.into(), "constraints.heading"),
+            (r#"{"service_name":"*","constraints":{"sector":"90/0"}}"#.into(), "constraints.sector"),
+            (r#"{"service_name":"*","constraints":{"max_age":"2d"}}"#.into(), "constraints.max_age"),
+            (r#"{"service_name":"*","constraints":{"same_level":1}}"#.into(), "constraints.same_level"),
             (r#"{"service_name":"*","constraints":[]}"#.into(), "constraints"),
             (r#"{"service_name":"*","constraints":{"latency":"fast"}}"#.into(), "constraints.latency"),
             (r#"{"service_name":"*","constraints":{"latency":20}}"#.into(), "constraints.latency"),

@@ -20,7 +20,7 @@ use crate::api::problem::{
     BODY_LARGE, BODY_SLOW, MALFORMED, NO_METHOD, NO_ROUTE, Problem, UNAUTHORIZED, UNKNOWN_SERVICE, URI_LONG,
 };
 use crate::api::registration::{LeaseJson, Registrar, RegistrationJson};
-use crate::api::{Api, Listen, answer, health, json, registration, text, watch};
+use crate::api::{Api, Listen, answer, health, json, position, registration, text, watch};
 
 /// Every route of the API as it is served on `listen`.
 pub(super) fn router(api: &Api, listen: &Listen) -> Router {
@@ -36,13 +36,15 @@ pub(super) fn router(api: &Api, listen: &Listen) -> Router {
 }
 
 /// The paths, and what each takes. `openapi.json` lists the same.
-pub(super) const PATHS: [(&str, Methods); 9] = [
+pub(super) const PATHS: [(&str, Methods); 11] = [
     ("/v1/discovery/services", || post(find)),
     ("/v1/discovery/services/{id}", || get(show)),
     ("/v1/discovery/registration", || post(register)),
     ("/v1/discovery/registration/{id}", || get(registered).put(renew).delete(withdraw)),
     ("/v1/discovery/health", || get(health::report)),
+    ("/v1/discovery/rejected", || get(rejected)),
     ("/v1/discovery/watch", || get(watch::open)),
+    ("/v1/position", || get(position::get).put(position::put)),
     ("/metrics", || get(health::metrics)),
     ("/openapi.json", || get(async || as_json(OPENAPI.into()))),
     ("/", || get(page)),
@@ -154,6 +156,10 @@ async fn withdraw(State(api): State<Api>, id: Result<Path<String>, PathError>) -
     Ok(StatusCode::NO_CONTENT)
 }
 
+async fn rejected(State(api): State<Api>) -> Result<Response, Problem> {
+    Ok(as_json(api.handle.read(|agent, now| json::rejected(&agent.rejections(), now)).await?))
+}
+
 async fn page() -> Response {
     let policy = "default-src 'none'; style-src 'unsafe-inline'";
     let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, policy)];
@@ -161,7 +167,7 @@ async fn page() -> Response {
 }
 
 /// The whole body, if it is short enough and comes soon enough.
-async fn body(api: &Api, request: Request) -> Result<Vec<u8>, Problem> {
+pub(super) async fn body(api: &Api, request: Request) -> Result<Vec<u8>, Problem> {
     let (limit, time) = (api.options.caps.body_bytes, api.options.caps.body_time);
     let large = || {
         let detail = format!("the body has more than {limit} bytes");

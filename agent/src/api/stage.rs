@@ -6,7 +6,7 @@ use wayside_core::limits::Limits;
 use wayside_protocols::place::Position;
 use wayside_protocols::service::Kind;
 
-use crate::api::{Api, Caps, Options};
+use crate::api::{Api, Caps, Options, Positioned};
 use crate::clock::Clock;
 use crate::driver::{self, Driver, Edges};
 
@@ -16,8 +16,18 @@ pub(crate) fn api() -> Api {
 }
 
 pub(crate) fn api_with(caps: Caps, token: Option<&str>) -> Api {
+    staged(caps, token, Positioned::Config)
+}
+
+/// The same agent, but somebody else says where it stands, and has not yet.
+pub(crate) fn placed_by(positioned: Positioned) -> Api {
+    staged(Caps::default(), None, positioned)
+}
+
+fn staged(caps: Caps, token: Option<&str>, positioned: Positioned) -> Api {
     let clock = Clock::start();
-    let agent = Agent::new(settings(), clock.now());
+    let placed = settings().position.filter(|_| positioned == Positioned::Config);
+    let agent = Agent::new(Settings { position: placed, ..settings() }, clock.now());
     let (handle, _inbox, doors) = driver::doors();
     let driver = Driver::new(agent, doors, Edges::default(), move || clock.now(), move || clock.wall());
     tokio::spawn(driver.run());
@@ -29,6 +39,7 @@ pub(crate) fn api_with(caps: Caps, token: Option<&str>) -> Api {
         clock,
         journal: None,
         caps,
+        positioned,
     };
     Api::new(handle, options)
 }
@@ -46,6 +57,7 @@ pub(crate) fn settings() -> Settings {
         mdns: false,
         browse: vec![],
         api_port: None,
+        rotate: None,
         events: false,
         limits: Limits { watchers: 2, ..Limits::default() },
     }

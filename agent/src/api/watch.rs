@@ -14,7 +14,7 @@ use wayside_protocols::time::Duration;
 
 use crate::api::fields::Fields;
 use crate::api::problem::{MALFORMED, NO_POSITION, Problem};
-use crate::api::query::{DEFAULT_RADIUS, NAME, point, radius};
+use crate::api::query::{DEFAULT_RADIUS, NAME, kinds, point, reach, sector};
 use crate::api::serve::Seat;
 use crate::api::{Api, json};
 
@@ -47,7 +47,7 @@ async fn filter(api: &Api, uri: &Uri) -> Result<Filter, Problem> {
             .0
             .into_iter()
             .map(|(key, text)| {
-                let value = if key == "service" { Json::String(text) } else { typed(text) };
+                let value = if TEXTS.contains(&key.as_str()) { Json::String(text) } else { typed(text) };
                 (key, value)
             })
             .collect(),
@@ -57,17 +57,27 @@ async fn filter(api: &Api, uri: &Uri) -> Result<Filter, Problem> {
         Some(given) => Some(given.parse().map_err(|_| Problem::field("service", &given.into(), NAME))?),
     };
     let centre = point(&mut fields)?;
-    let radius = radius(&mut fields, "radius_m")?;
+    let radius = reach(&mut fields)?;
+    let kinds = kinds(&mut fields)?;
+    let (heading, sector) = (sector(&mut fields, "heading")?, sector(&mut fields, "sector")?);
+    let dwell = fields.duration("dwell", LONGEST_DWELL)?.unwrap_or_default();
     fields.finish()?;
+    for (field, given) in [("heading", heading), ("sector", sector)] {
+        if given.is_some_and(|sector| sector.relative) {
+            let limit = "degrees from true north: a watch does not turn with the agent";
+            return Err(Problem::field(field, &"relative to the agent's heading".into(), limit));
+        }
+    }
+    let filter = Filter { name, circle: None, kinds, heading, sector, dwell };
     let centre = match (centre, radius) {
-        (None, None) => return Ok(Filter { name, circle: None }),
+        (None, None) if sector.is_none() => return Ok(filter),
         (Some(centre), _) => centre,
-        (None, Some(_)) => {
-            let here = api.handle.read(|agent, _| agent.own_fix().map(|fix| fix.position)).await?;
-            here.ok_or_else(|| Problem::new(&NO_POSITION, "give lat and lon, or give the agent a position"))?
+        (None, _) => {
+            let here = api.handle.read(|agent, now| agent.whereabouts(now)).await?;
+            here.map_err(|lost| Problem::new(&NO_POSITION, format!("{lost}; or give lat and lon")))?.position
         }
     };
-    Ok(Filter { name, circle: Some((centre, radius.unwrap_or(DEFAULT_RADIUS))) })
+    Ok(Filter { circle: Some((centre, radius.unwrap_or(DEFAULT_RADIUS))), ..filter })
 }
 
 /// A parameter as JSON would have it: the same checks then serve both.
@@ -76,5 +86,9 @@ fn typed(text: String) -> Json {
     number.map_or(Json::String(text), Json::Number)
 }
 
+/// Parameters that are texts even where they look like numbers.
+const TEXTS: [&str; 6] = ["service", "kind", "heading", "sector", "dwell", "relevance_distance"];
+/// The longest dwell a watch may ask for.
+const LONGEST_DWELL: Duration = Duration::from_secs(60);
 /// How long a watch is silent at the most.
 const QUIET: Duration = Duration::from_secs(15);

@@ -78,6 +78,7 @@ pub(super) struct Report {
     pub(super) asked: String,
     pub(super) fitting: usize,
     pub(super) left_out: Vec<LeftOut>,
+    pub(super) nearest_m: Option<f64>,
 }
 
 /// Why others did not fit.

@@ -227,6 +227,9 @@ impl Client {
         if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
             return Err(Failure::Unreachable { agent: self.agent(), reason: said });
         }
+        if status == StatusCode::GATEWAY_TIMEOUT {
+            return Err(self.late());
+        }
         if status == StatusCode::UNAUTHORIZED {
             return Err(Failure::Refused(format!("{said}\n  hint: put the agent's token into WAYSIDE_TOKEN")));
         }

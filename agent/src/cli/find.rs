@@ -8,7 +8,7 @@ use hyper::Method;
 use serde_json::{Value as Json, json};
 use wayside_core::query::{Comparison, DEFAULT_LIMIT, MAX_LIMIT, Requirement};
 use wayside_protocols::place::{Distance, Position};
-use wayside_protocols::service::{ServiceName, Trust, Value};
+use wayside_protocols::service::{Kind, ServiceName, Trust, Value};
 use wayside_protocols::text::escaped;
 use wayside_protocols::time::Duration;
 
@@ -28,6 +28,8 @@ pub(super) struct Find {
     name: Name,
     #[command(flatten)]
     around: Around,
+    #[command(flatten)]
+    only: Only,
     /// Leave out services known to take longer to answer
     #[arg(long, value_name = "DURATION", value_parser = words::duration)]
     max_latency: Option<Duration>,
@@ -62,9 +64,61 @@ pub(super) struct Around {
     /// Around the agent itself
     #[arg(long)]
     pub(super) here: bool,
-    /// How far around, like 100m or 1.5km; around the agent itself unless --near says otherwise
+    /// How far around, like 100m, 1.5km or lessThan500m; around the agent itself unless --near says otherwise
     #[arg(long, value_name = "DISTANCE")]
     pub(super) within: Option<Distance>,
+}
+
+/// What is left out besides.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct Only {
+    /// Only what is offered by a gateway, vehicle, roadside, device or software; several separated by commas
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub(super) kind: Vec<Kind>,
+    /// Only what moves that way: degrees, or ahead, right, behind, left of the agent's own heading; /DEGREES to either
+    /// side, 45 unless said
+    #[arg(long, value_name = "DIRECTION", value_parser = direction)]
+    pub(super) heading: Option<String>,
+    /// Only what lies in that direction; written like --heading
+    #[arg(long, value_name = "DIRECTION", value_parser = direction)]
+    pub(super) sector: Option<String>,
+    /// Only what was heard of within this time
+    #[arg(long, value_name = "DURATION", value_parser = words::duration)]
+    max_age: Option<Duration>,
+    /// Only what is on the same level: nothing on the bridge above or in the tunnel below
+    #[arg(long)]
+    same_level: bool,
+    /// At this altitude, metres above the WGS84 ellipsoid; with --near
+    #[arg(long, value_name = "METRES", allow_hyphen_values = true, requires = "near")]
+    altitude: Option<f64>,
+}
+
+impl Only {
+    /// Puts it into the API's `constraints`.
+    pub(super) fn put(&self, constraints: &mut Json) {
+        if !self.kind.is_empty() {
+            constraints["kind"] = self.kind.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(",").into();
+        }
+        for (key, direction) in [("heading", &self.heading), ("sector", &self.sector)] {
+            if let Some(direction) = direction {
+                constraints[key] = direction.as_str().into();
+            }
+        }
+        if let Some(age) = self.max_age {
+            constraints["max_age"] = words::Span(age).to_string().into();
+        }
+        if self.same_level {
+            constraints["same_level"] = true.into();
+        }
+        if let Some(metres) = self.altitude {
+            constraints["location"]["altitude_m"] = metres.into();
+        }
+    }
+}
+
+/// A direction, as it was written; the agent reads it again.
+pub(super) fn direction(text: &str) -> Result<String, words::NotASector> {
+    words::sector(text).map(|_| text.to_owned())
 }
 
 /// To whom the question goes, and in which shape the answer is shown.
@@ -89,7 +143,7 @@ pub(super) fn name(text: &str) -> Result<Name, wayside_protocols::service::NameE
 impl Find {
     pub(super) async fn perform(self) -> Result<Outcome, Failure> {
         let question = Question { body: self.body(), around: self.around, explain: self.explain };
-        question.ask(&self.told, |_| true).await
+        question.ask(&self.told).await
     }
 
     fn body(&self) -> Json {
@@ -98,6 +152,7 @@ impl Find {
         if let Some(location) = self.around.location() {
             constraints["location"] = location;
         }
+        self.only.put(&mut constraints);
         if let Some(latency) = self.max_latency {
             constraints["latency"] = words::Span(latency).to_string().into();
         }
@@ -167,26 +222,19 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// Asks, and shows of the answer what `keep` keeps.
-    pub(super) async fn ask(self, told: &Told, keep: impl Fn(&Instance) -> bool) -> Result<Outcome, Failure> {
+    /// Asks, and shows the answer.
+    pub(super) async fn ask(self, told: &Told) -> Result<Outcome, Failure> {
         let client = Client::new(&told.asking);
         let clock = Clock::start();
         let reply = client.call(Method::POST, "/v1/discovery/services", self.body.to_string()).await?;
         let took = clock.now().as_micros();
         let Reply::Body(text) = reply else { return Err(client.gibberish("it knows no /v1/discovery/services")) };
-        let mut raw: Json = serde_json::from_str(&text).map_err(|error| client.gibberish(error))?;
-        let mut answer: Answer = serde_json::from_value(raw.clone()).map_err(|error| client.gibberish(error))?;
-        let kept: Vec<bool> = answer.instances.iter().map(&keep).collect();
-        let whole = kept.iter().all(|kept| *kept);
-        retain(&mut answer.instances, &kept);
-        if let Some(Json::Array(rows)) = raw.get_mut("instances") {
-            retain(rows, &kept);
-        }
+        let raw: Json = serde_json::from_str(&text).map_err(|error| client.gibberish(error))?;
+        let answer: Answer = serde_json::from_value(raw.clone()).map_err(|error| client.gibberish(error))?;
         let mut screen = Screen::open();
         let shown = match told.output {
             Shape::Table | Shape::Wide => self.page(&answer, told.output == Shape::Wide, screen.colour, took),
-            Shape::Json if whole => format!("{}\n", tame(text.trim_end())),
-            Shape::Json => format!("{}\n", tame(&raw.to_string())),
+            Shape::Json => format!("{}\n", tame(text.trim_end())),
             Shape::Jsonl => rows(&raw).iter().map(|row| format!("{}\n", tame(&row.to_string()))).collect(),
             Shape::Geojson => format!("{}\n", tame(&geojson(rows(&raw)).to_string())),
         };
@@ -222,19 +270,17 @@ impl Question {
     }
 }
 
-/// `  local      answered     1 fit   the local catalog within 100 m; 3 too far`.
+/// `  local      empty             0 fit  critical roadside and gateway services definitely within 100 m; 3 too far`.
 fn explained(tier: &Report) -> String {
     let mut why = tier.asked.clone();
     for (index, left) in tier.left_out.iter().enumerate() {
-        why += &format!("{} {} {}", if index == 0 { ";" } else { "," }, left.count, left.reason);
+        why += &format!("{} {} {}", if index == 0 { "; left out:" } else { "," }, left.count, left.reason);
+    }
+    if let Some(nearest) = tier.nearest_m {
+        why += &format!("; the nearest of that name is {} away", table::distance(nearest));
     }
     let (name, outcome) = (escaped(&tier.tier), escaped(&tier.outcome));
     format!("  {name:<9}  {outcome:<14}  {:>4} fit  {}\n", tier.fitting, escaped(&why))
-}
-
-fn retain<T>(rows: &mut Vec<T>, kept: &[bool]) {
-    let mut kept = kept.iter();
-    rows.retain(|_| kept.next().copied().unwrap_or(false));
 }
 
 fn rows(answer: &Json) -> &[Json] {

@@ -11,6 +11,7 @@ mod find;
 mod nearby;
 mod output;
 mod pages;
+mod rejected;
 mod run;
 mod services;
 mod show;
@@ -121,8 +122,11 @@ mod tests {
             "find charging --here --within 1.5km --max-latency 20ms --require power_kw>=22 --require plug=ccs2",
             "find charging --near -33.9,18.4 --critical --min-trust signed --limit 3 --all-tiers --explain -o json",
             "services -o wide",
+            "services --rejected -o json",
             "show cp1@shell",
-            "nearby --within 500m --kind vehicle -o geojson",
+            "nearby --within lessThan500m --kind vehicle,gateway --heading 90/30 --sector ahead -o geojson",
+            "find charging --near 48.8,2.3 --altitude 80 --same-level --max-age 5s",
+            "watch charging --within 100m --kind vehicle --heading 90 --dwell 3s",
             "watch",
             "watch charging -o jsonl --agent http://127.0.0.1:1",
             "announce charging --port 8080 --ttl 60s",
@@ -148,6 +152,9 @@ mod tests {
             "find charging --near 1,1 --here",
             "find charging --max-latency 20",
             "find charging --require power",
+            "find charging --heading north",
+            "find charging --altitude 80",
+            "nearby --kind truck",
             "find charging --limit 0",
             "find charging --limit 1001",
             "find charging -o yaml",

@@ -3,16 +3,17 @@
 use clap::Args;
 use serde_json::{Value as Json, json};
 use tokio::time::sleep;
-use wayside_protocols::service::ServiceName;
+use wayside_protocols::service::{Kind, ServiceName};
 use wayside_protocols::text::escaped;
 use wayside_protocols::time::Duration;
 
 use super::answer::Instance;
 use super::client::{Asking, Client};
 use super::exit::{Failure, Outcome};
-use super::find::Around;
+use super::find::{Around, direction};
 use super::output::{Screen, Shape, tame};
 use super::table::{endpoint, position};
+use crate::words;
 
 /// Follow changes as they come.
 #[derive(Debug, Args)]
@@ -21,6 +22,18 @@ pub(super) struct Watch {
     name: Option<ServiceName>,
     #[command(flatten)]
     around: Around,
+    /// Only what is offered by a gateway, vehicle, roadside, device or software; several separated by commas
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    kind: Vec<Kind>,
+    /// Only what moves that way: degrees from true north, /DEGREES to either side, 45 unless said
+    #[arg(long, value_name = "DIRECTION", value_parser = direction)]
+    heading: Option<String>,
+    /// Only what lies in that direction; written like --heading
+    #[arg(long, value_name = "DIRECTION", value_parser = direction)]
+    sector: Option<String>,
+    /// How long something must stay inside before it is told, and outside before it is gone: 0s to 1m
+    #[arg(long, value_name = "DURATION", value_parser = words::duration)]
+    dwell: Option<Duration>,
     /// In which shape changes are shown: json and jsonl are one object a line, geojson one feature a line
     #[arg(short, long, value_name = "SHAPE", default_value = "table")]
     output: Shape,
@@ -62,6 +75,19 @@ impl Watch {
         let mut path = format!("/v1/discovery/watch?service={name}");
         if let Some(location) = self.around.location() {
             for (key, value) in location.as_object().into_iter().flatten() {
+                path += &format!("&{key}={value}");
+            }
+        }
+        let kinds = self.kind.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(",");
+        let dwell = self.dwell.filter(|dwell| !dwell.is_zero()).map(|dwell| words::Span(dwell).to_string());
+        let given = [
+            ("kind", Some(kinds).filter(|kinds| !kinds.is_empty())),
+            ("heading", self.heading.clone()),
+            ("sector", self.sector.clone()),
+            ("dwell", dwell),
+        ];
+        for (key, value) in given {
+            if let Some(value) = value {
                 path += &format!("&{key}={value}");
             }
         }

@@ -1,8 +1,6 @@
 //! Sections that are known and checked, but whose work is not in this build: said as a warning, never passed over in
 //! silence.
 
-use std::net::SocketAddr;
-
 use super::point;
 use super::section::Section;
 
@@ -10,15 +8,6 @@ pub(super) fn read(root: &mut Section<'_, '_>) {
     modbus(root);
     upstream(root);
     registry(root);
-}
-
-/// Whether a GNSS receiver is asked for.
-pub(super) fn gpsd(section: &mut Section<'_, '_>) -> bool {
-    let gpsd: Option<SocketAddr> = section.parsed("gpsd", "like \"127.0.0.1:2947\"");
-    if gpsd.is_some() {
-        section.warn("gpsd", "is not in this build yet; ignored", "set lat and lon for now");
-    }
-    gpsd.is_some()
 }
 
 fn modbus(root: &mut Section<'_, '_>) {

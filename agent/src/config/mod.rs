@@ -21,6 +21,7 @@ use std::path::PathBuf;
 
 use wayside_protocols::place::Position;
 use wayside_protocols::service::{AgentId, Kind};
+use wayside_protocols::time::Duration;
 
 pub use api::{Api, ApiTls, Token};
 pub use file::ConfigFile;
@@ -40,6 +41,8 @@ pub struct Config {
     pub kind: Kind,
     /// Where it stands, if that is written down.
     pub position: Option<Standing>,
+    /// Or the gpsd that knows, as `HOST:PORT`.
+    pub gpsd: Option<Box<str>>,
     /// The HTTP API.
     pub api: Api,
     /// Where registrations and the epoch are kept.
@@ -48,6 +51,8 @@ pub struct Config {
     pub mdns: Mdns,
     /// The broker; `None` speaks no MQTT.
     pub mqtt: Option<Mqtt>,
+    /// How often it takes a new name on the air; `None` keeps its id.
+    pub rotate: Option<Duration>,
     /// Own services, announced as long as the agent runs.
     pub services: Vec<OwnService>,
     /// Every cap.
@@ -60,10 +65,12 @@ impl Default for Config {
             id: None,
             kind: Kind::Gateway,
             position: None,
+            gpsd: None,
             api: Api::default(),
             state_dir: PathBuf::from(state::DEFAULT_DIR),
             mdns: Mdns::default(),
             mqtt: None,
+            rotate: None,
             services: Vec::new(),
             limits: Limits::default(),
         }
@@ -76,11 +83,12 @@ impl Config {
         let sections = [
             ("id", self.id != other.id),
             ("kind", self.kind != other.kind),
-            ("position", self.position != other.position),
+            ("position", self.position != other.position || self.gpsd != other.gpsd),
             ("api", self.api != other.api),
             ("state", self.state_dir != other.state_dir),
             ("mdns", self.mdns != other.mdns),
             ("mqtt", self.mqtt != other.mqtt),
+            ("privacy", self.rotate != other.rotate),
             ("service", self.services != other.services),
             ("limits", self.limits != other.limits),
         ];
@@ -141,14 +149,17 @@ impl ConfigFile {
         let mut root = Section::root(&self.table, &mut notes);
         let default = Config::default();
         let kind = root.parsed("kind", "").unwrap_or(default.kind);
+        let (position, gpsd) = root.table("position", position);
         let config = Config {
             id: root.parsed("id", "a host name without spaces does well"),
             kind,
-            position: root.table("position", position),
+            position,
+            gpsd,
             api: root.table("api", api::read),
             state_dir: root.table("state", |state| state.path("dir")).unwrap_or(default.state_dir),
             mdns: root.table("mdns", mdns),
             mqtt: mqtt::read(&mut root),
+            rotate: root.table("privacy", |privacy| privacy.duration("rotate", SHORTEST_NAME, LONGEST_NAME)),
             services: service::read(&mut root),
             limits: root.table("limits", limits::read),
         };
@@ -158,14 +169,28 @@ impl ConfigFile {
     }
 }
 
+/// How long a passing name is kept.
+const SHORTEST_NAME: Duration = Duration::from_secs(30);
+const LONGEST_NAME: Duration = Duration::from_secs(86_400);
+
 /// `lat` and `lon`, both or neither, with what else is known about the point.
-fn position(section: &mut Section<'_, '_>) -> Option<Standing> {
-    let gpsd = later::gpsd(section);
+fn position(section: &mut Section<'_, '_>) -> (Option<Standing>, Option<Box<str>>) {
+    let gpsd = section.take("gpsd", |node| gpsd(section::text(node)?));
     let standing = point(section, 1.0);
-    if gpsd && standing.is_some() {
+    if gpsd.is_some() && standing.is_some() {
         section.complain("gpsd", "is set beside lat and lon", "keep one: a receiver, or a fixed place");
     }
-    standing
+    (standing, gpsd)
+}
+
+fn gpsd(text: &str) -> Result<Box<str>, section::Complaint> {
+    let right = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let named = bare.map_or(!host.contains(':'), |host| host.contains(':'));
+        !host.is_empty() && named && !host.contains(['/', ' ', '@']) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    let hint = || "like \"127.0.0.1:2947\" or \"[::1]:2947\"".to_owned();
+    if right { Ok(text.into()) } else { Err((format!("is {text:?}, but must be HOST:PORT"), hint())) }
 }
 
 /// A point written as `lat`, `lon`, `alt` and `accuracy_m` in a table.

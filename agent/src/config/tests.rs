@@ -102,13 +102,27 @@ fn two_services_of_one_id_are_refused() {
 
 #[test]
 fn what_is_not_built_yet_is_said() {
-    let text = "[position]\ngpsd = \"127.0.0.1:2947\"\n[[modbus.segment]]\ntargets = [\"10.3.0.0/24:502\"]\n\
+    let text = "[[modbus.segment]]\ntargets = [\"10.3.0.0/24:502\"]\n\
                 [[upstream]]\ntier = \"region\"\nurls = [\"https://r1:7878\"]\n[registry]\nengine = \"etcd\"\n";
     let (_, warnings) = parse(text).check().unwrap();
     let said: Vec<String> = warnings.iter().map(|warning| format!("{} {}", warning.key, warning.what)).collect();
     let ignored = "is not in this build yet; ignored";
-    let keys = ["position.gpsd", "modbus.segment", "upstream", "registry"];
+    let keys = ["modbus.segment", "upstream", "registry"];
     assert_eq!(said, keys.map(|key| format!("{key} {ignored}")));
+}
+
+#[test]
+fn a_receiver_is_named_by_host_and_port_and_stands_alone() {
+    let (config, warnings) = parse("[position]\ngpsd = \"localhost:2947\"\n").check().unwrap();
+    assert_eq!((config.gpsd.as_deref(), warnings.len()), (Some("localhost:2947"), 0));
+    insta::assert_snapshot!(told("[position]\ngpsd = \"localhost\"\n"), @r#"
+    w.toml:2: position.gpsd is "localhost", but must be HOST:PORT
+      hint: like "127.0.0.1:2947" or "[::1]:2947"
+    "#);
+    insta::assert_snapshot!(told("[position]\ngpsd = \"[::1]:2947\"\nlat = 1\nlon = 2\n"), @r#"
+    w.toml:2: position.gpsd is set beside lat and lon
+      hint: keep one: a receiver, or a fixed place
+    "#);
 }
 
 #[test]

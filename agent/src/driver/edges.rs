@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use wayside_core::agent::io::{Advert, Entry, Input, Publication, Ticket};
 use wayside_core::catalog::Change;
 use wayside_core::registration::DueProbe;
-use wayside_protocols::place::Fix;
-use wayside_protocols::service::ServiceId;
+use wayside_protocols::gpsd::Report;
+use wayside_protocols::service::{AgentId, ServiceId};
 use wayside_protocols::sighting::{LinkId, Sighting};
 use wayside_protocols::time::Duration;
 
@@ -54,8 +54,8 @@ pub enum Message {
     },
     /// A source that reads its own bytes says something.
     Heard(Sighting),
-    /// The agent's own position.
-    Own(Fix),
+    /// What the agent's own receiver says.
+    Receiver(Report),
     /// A journal entry is on disk, or not.
     Stored(Ticket, Result<(), Box<str>>),
     /// A health check came back.
@@ -77,7 +77,7 @@ impl Message {
                 heard(Input::Message { topic: &topic, payload: &payload, retained })
             }
             Self::Heard(sighting) => heard(Input::Heard(sighting)),
-            Self::Own(fix) => heard(Input::Own(fix)),
+            Self::Receiver(report) => heard(Input::Receiver(report)),
             Self::Stored(ticket, result) => heard(Input::Stored(ticket, result)),
             Self::Probed(id, result) => heard(Input::Probed(id, result)),
         }
@@ -111,6 +111,11 @@ impl Inbox {
         self.sender.send(message).await.is_ok()
     }
 
+    /// Ends once the agent has stopped, for those who may have nothing to tell for long.
+    pub async fn closed(&self) {
+        self.sender.closed().await;
+    }
+
     /// Where the edges count.
     pub fn tally(&self) -> &Arc<Tally> {
         &self.tally
@@ -126,6 +131,8 @@ pub enum BrokerOrder {
     Subscribe(Vec<Box<str>>),
     /// Drop these filters.
     Unsubscribe(Vec<Box<str>>),
+    /// Say what waits, end the connection, and go by this name, in this life.
+    Rename(AgentId, u32),
     /// Tell whoever listens to this agent's event topic.
     Event(Change),
 }
@@ -188,6 +195,22 @@ pub struct Tally {
     pub entries_refused: AtomicU64,
     /// Health checks not made because their queue was full.
     pub probes_dropped: AtomicU64,
+    /// Connections that gpsd took.
+    pub gnss_connections: AtomicU64,
+    /// Connections to gpsd that failed or broke.
+    pub gnss_failures: AtomicU64,
+    /// Lines from gpsd that are longer than any it writes.
+    pub gnss_refused_too_long: AtomicU64,
+    /// Lines from gpsd that are no JSON.
+    pub gnss_refused_not_json: AtomicU64,
+    /// Objects from gpsd that have no class.
+    pub gnss_refused_no_class: AtomicU64,
+    /// Errors that gpsd answered with.
+    pub gnss_refused_by_gpsd: AtomicU64,
+    /// Fixes at exactly 0 N 0 E.
+    pub gnss_refused_null_island: AtomicU64,
+    /// Fixes with a number that cannot be.
+    pub gnss_refused_out_of_range: AtomicU64,
     /// Watchers that read too slowly and were given the whole picture again.
     pub watchers_outrun: AtomicU64,
 }
@@ -212,6 +235,14 @@ impl Tally {
             ("responder_rebuilds", &self.responder_rebuilds),
             ("entries_refused", &self.entries_refused),
             ("probes_dropped", &self.probes_dropped),
+            ("gnss_connections", &self.gnss_connections),
+            ("gnss_failures", &self.gnss_failures),
+            ("gnss_refused_too_long", &self.gnss_refused_too_long),
+            ("gnss_refused_not_json", &self.gnss_refused_not_json),
+            ("gnss_refused_no_class", &self.gnss_refused_no_class),
+            ("gnss_refused_by_gpsd", &self.gnss_refused_by_gpsd),
+            ("gnss_refused_null_island", &self.gnss_refused_null_island),
+            ("gnss_refused_out_of_range", &self.gnss_refused_out_of_range),
             ("watchers_outrun", &self.watchers_outrun),
         ]
         .into_iter()

@@ -9,6 +9,7 @@ use wayside_core::agent::io::{Lease, Refusal};
 use wayside_core::query::{Answer, Query};
 use wayside_core::registration::Registration;
 use wayside_core::watch::{Filter, WatchEvent};
+use wayside_protocols::place::Fix;
 use wayside_protocols::service::ServiceId;
 use wayside_protocols::time::Timestamp;
 
@@ -86,6 +87,14 @@ impl Handle {
             }))
         })
         .await
+    }
+
+    /// The agent stands there from now on. When this returns, it does.
+    ///
+    /// # Errors
+    /// [`Busy`] if too many requests wait, or the agent is stopping.
+    pub async fn stand(&self, fix: Fix) -> Result<(), Busy> {
+        self.call(|reply| Command::Stand(fix, reply)).await
     }
 
     /// Replaces the services the configuration speaks of.
@@ -202,6 +211,7 @@ pub(super) enum Command {
     Withdraw(ServiceId, RegisterReply),
     Watch(Filter, WatchReply),
     Read(Look),
+    Stand(Fix, oneshot::Sender<()>),
     Configure(Vec<Registration>),
     Leave,
 }
@@ -215,6 +225,7 @@ impl fmt::Debug for Command {
             Self::Withdraw(..) => "Withdraw",
             Self::Watch(..) => "Watch",
             Self::Read(_) => "Read",
+            Self::Stand(..) => "Stand",
             Self::Configure(_) => "Configure",
             Self::Leave => "Leave",
         })

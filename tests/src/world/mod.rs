@@ -117,6 +117,7 @@ impl World {
             mdns: false,
             browse: vec!["_wayside._tcp".into()],
             api_port: Some(7_878),
+            rotate: None,
             events: true,
             limits: Limits::default(),
         };

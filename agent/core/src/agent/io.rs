@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use wayside_protocols::gpsd::Report;
 use wayside_protocols::place::{Fix, Position};
 use wayside_protocols::service::{AgentId, Service, ServiceId};
 use wayside_protocols::sighting::{LinkId, Sighting};
@@ -70,8 +71,10 @@ pub enum Input<'a> {
     },
     /// A source that reads its own bytes (a device on a bus, a registry) says something.
     Heard(Sighting),
-    /// The agent's own position, as its receiver sees it.
+    /// The agent's own position, as somebody says who is to be believed.
     Own(Fix),
+    /// What the agent's own receiver says. A leap is believed when a second fix agrees.
+    Receiver(Report),
     /// What the wall clock shows at this moment.
     Wall(UnixMillis),
     /// Somebody wants to know something.

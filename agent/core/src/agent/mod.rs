@@ -17,11 +17,13 @@ mod listen;
 mod listening;
 mod peers;
 mod read;
+mod receiver;
 mod rejected;
 mod vouch;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use wayside_protocols::gpsd::Report;
 use wayside_protocols::place::Fix;
 use wayside_protocols::service::{AgentId, ServiceId};
 use wayside_protocols::sighting::{Claim, Sighting, Source};
@@ -42,6 +44,7 @@ use ears::Ears;
 use io::{Input, Output, Settings, Ticket};
 use listening::Listening;
 use peers::Peers;
+use receiver::{Receiver, Word};
 use rejected::Rejected;
 use vouch::Vouch;
 
@@ -68,6 +71,7 @@ pub struct Agent {
     sweep: Timestamp,
     vouch: Vouch,
     adverts: Adverts,
+    receiver: Receiver,
     watches: BTreeMap<Ticket, Watch>,
     counters: Counters,
     /// What the wall clock showed, and when that was.
@@ -113,6 +117,7 @@ impl Agent {
             alias,
             vouch: Vouch::new(me, limits.clone()),
             adverts: Adverts::new(settings.mdns, limits.adverts),
+            receiver: Receiver::default(),
             watches: BTreeMap::new(),
             counters: Counters::default(),
             wall: None,
@@ -159,6 +164,7 @@ impl Agent {
             Input::Backlog { waiting, capacity } => self.beaconing.congestion.backlog(waiting, capacity),
             Input::Heard(sighting) => self.observe(sighting, now),
             Input::Own(fix) => self.stand(fix, now),
+            Input::Receiver(report) => self.receive(report, now),
             Input::Wall(shown) => self.wall = Some((shown, now)),
             Input::Ask(ticket, query) => {
                 self.counters.count("queries_total");
@@ -188,6 +194,7 @@ impl Agent {
             self.tell(&change, now);
         }
         self.vouched |= self.board.stale(now);
+        self.ripen(now);
         self.settle(now);
     }
 
@@ -204,6 +211,7 @@ impl Agent {
             self.board.poll_timeout(),
             self.air_due(),
             self.known.catalog().next_expiry(),
+            self.watches.values().filter_map(Watch::next_due).min(),
         ];
         due.into_iter().flatten().min()
     }
@@ -277,9 +285,9 @@ impl Agent {
             changes.extend(self.known.riders(slot).map(|(_, entry)| Change::Updated(entry.shown().clone())));
         }
         for change in &changes {
-            let standing = self.known.standing(&change.service().id, now);
+            let stance = self.known.stance(&change.service().id, now);
             for (ticket, watch) in &mut self.watches {
-                if let Some(event) = watch.step(change, standing) {
+                if let Some(event) = watch.step(change, stance.as_ref(), now) {
                     self.outputs.push_back(Output::Watched(*ticket, event));
                 }
             }
@@ -294,12 +302,26 @@ impl Agent {
         let mut watch = Watch::new(filter);
         self.outputs.push_back(Output::Watched(ticket, WatchEvent::Reset));
         for (_, entry) in self.known.catalog().entries() {
-            let standing = self.known.standing(&entry.shown().id, now);
-            if let Some(event) = watch.step(&Change::Appeared(entry.shown().clone()), standing) {
+            let stance = self.known.stance(&entry.shown().id, now);
+            if let Some(event) = watch.picture(entry.shown(), stance.as_ref()) {
                 self.outputs.push_back(Output::Watched(ticket, event));
             }
         }
         self.watches.insert(ticket, watch);
+    }
+
+    /// Tells watchers of what has stayed on the other side of their rim for as long as they wanted.
+    fn ripen(&mut self, now: Timestamp) {
+        for (ticket, watch) in &mut self.watches {
+            while let Some(id) = watch.ripe(now) {
+                // What has departed meanwhile was told.
+                let Some(entry) = self.known.catalog().get(&id) else { continue };
+                let stance = self.known.stance(&id, now);
+                if let Some(event) = watch.ripen(entry.shown(), stance.as_ref()) {
+                    self.outputs.push_back(Output::Watched(*ticket, event));
+                }
+            }
+        }
     }
 
     fn stored(&mut self, ticket: Ticket, result: Result<(), Box<str>>, now: Timestamp) {
@@ -307,6 +329,18 @@ impl Agent {
             self.counters.count("journal_refused_total");
         }
         self.vouch.stored(ticket, result, now);
+    }
+
+    fn receive(&mut self, report: Report, now: Timestamp) {
+        match self.receiver.hear(report, now) {
+            Word::Believed(fix) => {
+                self.counters.count("gnss_fixes_total");
+                self.stand(fix, now);
+            }
+            Word::Doubted => self.counters.count("gnss_leaps_doubted_total"),
+            Word::Without => self.counters.count("gnss_without_fix_total"),
+            Word::Nothing => {}
+        }
     }
 
     /// Withdraws what MQTT says of an agent that is gone.

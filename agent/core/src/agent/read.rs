@@ -13,6 +13,7 @@ use crate::counters::Counters;
 use crate::query::{Answer, Query};
 use crate::registration::Registration;
 use crate::resolver;
+use crate::whereabouts::{Lost, Whereabouts};
 
 /// How the agent is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +58,19 @@ impl Agent {
     /// Where the agent itself stands, as far as it knows.
     pub fn own_fix(&self) -> Option<Fix> {
         self.known.own()
+    }
+
+    /// Where the agent itself stands at `now`, reckoned on from its last fix.
+    ///
+    /// # Errors
+    /// [`Lost`] if nobody has said, or too long ago.
+    pub fn whereabouts(&self, now: Timestamp) -> Result<Whereabouts, Lost> {
+        self.known.here(now)
+    }
+
+    /// Whether the last word of the agent's own receiver is that it has no fix.
+    pub fn receiver_lost(&self) -> bool {
+        self.receiver.lost()
     }
 
     /// Every own service, where it comes from, and what is left of its lease; `None` for what the configuration says.

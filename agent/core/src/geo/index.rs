@@ -95,9 +95,19 @@ impl GeoIndex {
     /// # Errors
     /// [`Refused`] if a number in it cannot be; the index is unchanged.
     pub fn place(&mut self, key: Key, fix: &Fix) -> Result<(), Refused> {
+        self.place_among(key, fix, Population::All)
+    }
+
+    /// [`GeoIndex::place`], but into the population that is named, however it moves; [`Population::All`] leaves that to
+    /// the index.
+    ///
+    /// # Errors
+    /// As [`GeoIndex::place`].
+    pub fn place_among(&mut self, key: Key, fix: &Fix, of: Population) -> Result<(), Refused> {
         check(key, fix)?;
+        let wanted = of.kind();
         let Some(seat) = self.slab.seat(key) else {
-            self.admit(key, fix);
+            self.admit(key, fix, wanted);
             return Ok(());
         };
         let (home, measured) = (self.slab.home(seat), Measured::new(fix, self.turns));
@@ -105,7 +115,9 @@ impl GeoIndex {
         let mut row = Row::new(key.0, &measured, &patch.plane);
         let on_patch = row.on_patch();
         let stands = home.kind() == Kind::Static && fix.motion.is_none();
-        let kind = if stands && on_patch && row.drift(self.slab.row(seat)) { Kind::Static } else { Kind::Mobile };
+        let kind = wanted.unwrap_or_else(|| {
+            if stands && on_patch && row.drift(self.slab.row(seat)) { Kind::Static } else { Kind::Mobile }
+        });
         let stray = self.slab.tile_of(seat).stray(row.foot());
         if kind == home.kind() && on_patch && stray <= MARGIN && !home.is_loose() && !measured.unruly() {
             *self.slab.row_mut(seat) = row;
@@ -118,6 +130,7 @@ impl GeoIndex {
         let before = self.take_out(seat);
         self.put_in(key, &measured, kind);
         if kind == Kind::Static
+            && wanted.is_none()
             && let Some(seat) = self.slab.seat(key)
             && self.slab.home(seat).place() == home.place()
         {
@@ -270,10 +283,10 @@ impl GeoIndex {
         self.slab.row(seat).seen(&patch.look(centre, now))
     }
 
-    fn admit(&mut self, key: Key, fix: &Fix) {
+    fn admit(&mut self, key: Key, fix: &Fix, wanted: Option<Kind>) {
         self.stats.placed += 1;
         self.stats.moved += 1;
-        let kind = if fix.motion.is_some() { Kind::Mobile } else { Kind::Static };
+        let kind = wanted.unwrap_or(if fix.motion.is_some() { Kind::Mobile } else { Kind::Static });
         self.put_in(key, &Measured::new(fix, self.turns), kind);
     }
 
@@ -390,6 +403,14 @@ impl Patch {
 }
 
 impl Population {
+    fn kind(self) -> Option<Kind> {
+        match self {
+            Self::All => None,
+            Self::Static => Some(Kind::Static),
+            Self::Mobile => Some(Kind::Mobile),
+        }
+    }
+
     fn kinds(self) -> &'static [Kind] {
         match self {
             Self::All => &[Kind::Static, Kind::Mobile],

@@ -37,8 +37,8 @@ impl Key {
 pub enum Population {
     /// Everything.
     All,
-    /// What has never been seen to move.
+    /// What was placed as such, or has never been seen to move.
     Static,
-    /// What stated a motion, or was placed elsewhere than before.
+    /// What was placed as such, or stated a motion or was placed elsewhere than before.
     Mobile,
 }

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wayside_protocols::place::Distance;
-use wayside_protocols::service::{Health, Latency, Service, Value};
+use wayside_protocols::service::{Health, Kind, Latency, Service, Value};
 use wayside_protocols::time::Timestamp;
 
+use super::sieve::{self, Held};
 use super::tier::{self, Offers, Scope};
 use super::{Circle, Found, report};
 use crate::catalog::{Entry, Slot};
-use crate::geo::{Estimate, Key, Population, verdict};
+use crate::geo::{Estimate, Key, verdict};
 use crate::neighbourhood::Neighbourhood;
-use crate::query::{Comparison, Match, Outcome, Query, Reason, Requirement, Sighted, Verdict};
+use crate::query::{self, Comparison, Match, Outcome, Query, Reason, Requirement, Sighted, Verdict};
 
 /// Everything in `scope` that fits `query`, best first, and a count of what does not.
 pub(super) fn collect(
@@ -23,7 +24,7 @@ pub(super) fn collect(
     circle: Option<Circle>,
     now: Timestamp,
 ) -> Found {
-    let mut sieve = Sieve { known, query, scope, now, left_out: BTreeMap::new(), fitting: Vec::new() };
+    let mut sieve = Sieve { known, query, scope, circle, now, left_out: BTreeMap::new(), fitting: Vec::new() };
     match circle {
         Some(circle) => sieve.around(circle),
         None => sieve.anywhere(),
@@ -64,6 +65,7 @@ struct Sieve<'a> {
     known: &'a Neighbourhood,
     query: &'a Query,
     scope: &'a Scope,
+    circle: Option<Circle>,
     now: Timestamp,
     left_out: BTreeMap<Reason, usize>,
     fitting: Vec<Fit<'a>>,
@@ -84,16 +86,18 @@ impl<'a> Sieve<'a> {
         let mut near: Vec<(Slot, Estimate)> = Vec::new();
         let reach = circle.radius.as_metres() + 2.0 * circle.sigma;
         let reach = Distance::new(reach).unwrap_or(Distance::FARTHEST);
-        known.geo().within(&circle.centre, reach, Population::All, self.now, &mut |key: Key, estimate| {
+        let population = self.scope.offers.population();
+        known.geo().within(&circle.centre, reach, population, self.now, &mut |key: Key, estimate| {
             near.push((Slot(key.0), estimate));
         });
         for (slot, estimate) in near {
-            let verdict = verdict(&estimate, circle.radius, circle.sigma);
-            if let Some(entry) = known.catalog().at(slot) {
-                self.sift(slot, entry, Some(estimate), verdict);
-            }
+            let verdict = verdict(&estimate, circle.radius, circle.sigma)
+                .map(|verdict| if circle.certain { verdict } else { Verdict::Possible });
+            let Some(entry) = known.catalog().at(slot) else { continue };
+            let carrier = entry.shown().kind;
+            self.sift(slot, entry, carrier, Some(estimate), verdict);
             for (rider, entry) in known.riders(slot) {
-                self.sift(rider, entry, Some(estimate), verdict);
+                self.sift(rider, entry, carrier, Some(estimate), verdict);
             }
         }
     }
@@ -102,19 +106,26 @@ impl<'a> Sieve<'a> {
         let known = self.known;
         match &self.query.name {
             Some(name) => known.catalog().named(name).for_each(|(slot, entry)| {
-                self.sift(slot, entry, None, Some(Verdict::Definite));
+                self.sift(slot, entry, entry.shown().kind, None, Some(Verdict::Definite));
             }),
             None => known.catalog().entries().for_each(|(slot, entry)| {
-                self.sift(slot, entry, None, Some(Verdict::Definite));
+                self.sift(slot, entry, entry.shown().kind, None, Some(Verdict::Definite));
             }),
         }
     }
 
-    fn sift(&mut self, slot: Slot, entry: &'a Entry, estimate: Option<Estimate>, verdict: Option<Verdict>) {
+    fn sift(
+        &mut self,
+        slot: Slot,
+        entry: &'a Entry,
+        carrier: Kind,
+        estimate: Option<Estimate>,
+        verdict: Option<Verdict>,
+    ) {
         if !named(self.query, entry.shown()) {
             return;
         }
-        match self.fits(slot, entry, estimate, verdict) {
+        match self.fits(slot, entry, carrier, estimate, verdict) {
             Ok(fit) => self.fitting.push(fit),
             Err(reason) => *self.left_out.entry(reason).or_default() += 1,
         }
@@ -124,18 +135,19 @@ impl<'a> Sieve<'a> {
         &self,
         slot: Slot,
         entry: &'a Entry,
+        carrier: Kind,
         estimate: Option<Estimate>,
         verdict: Option<Verdict>,
     ) -> Result<Fit<'a>, Reason> {
         let service = entry.shown();
         let own = service.agent.as_ref() == Some(self.known.me()) || entry.own();
-        if !self.scope.offers.include(service.kind, own) {
+        if !self.scope.offers.include(offered_by(service.kind, carrier), own) {
             return Err(Reason::OtherKind);
         }
         if self.scope.offers == Offers::CriticalFixed && !service.critical {
             return Err(Reason::NotCritical);
         }
-        let verdict = verdict.ok_or(Reason::TooFar)?;
+        let verdict = verdict.ok_or(Reason::TooFar)?.max(self.pass(slot, entry, estimate)?);
         if self.scope.certain && verdict != Verdict::Definite {
             return Err(Reason::NotCertain);
         }
@@ -153,6 +165,28 @@ impl<'a> Sieve<'a> {
             return Err(Reason::Resources);
         }
         Ok(Fit { slot, entry, estimate, verdict, latency })
+    }
+}
+
+impl Sieve<'_> {
+    /// What the question's own filters make of it.
+    fn pass(&self, slot: Slot, entry: &Entry, estimate: Option<Estimate>) -> Result<Verdict, Reason> {
+        let (known, asked) = (self.known, &self.query.sieve);
+        if *asked == query::Sieve::default() && self.circle.is_none_or(|circle| circle.centre.altitude().is_none()) {
+            return Ok(Verdict::Definite);
+        }
+        let body = known.body(slot);
+        let carrier = body.and_then(|key| known.catalog().at(Slot(key.0))).unwrap_or(entry);
+        let mine = carrier.shown().agent.as_ref() == Some(known.me());
+        let own = known.own().filter(|_| mine);
+        let seen = body.and_then(|key| known.geo().position(key, self.now)).map(|standing| standing.position());
+        let held = Held {
+            kind: entry.shown().kind,
+            age: self.now - entry.heard().max(carrier.heard()),
+            fix: carrier.shown().fix.as_ref().or(own.as_ref()),
+            seen: seen.zip(estimate),
+        };
+        sieve::pass(asked, self.circle, &held)
     }
 }
 
@@ -200,10 +234,14 @@ fn nearest(
     let mut nearest: Option<Distance> = None;
     for (slot, entry) in known.catalog().named(name) {
         let service = entry.shown();
-        if !scope.offers.include(service.kind, service.agent.as_ref() == Some(known.me()) || entry.own()) {
+        let body = known.body(slot);
+        let carrier =
+            body.and_then(|key| known.catalog().at(Slot(key.0))).map_or(service.kind, |body| body.shown().kind);
+        let offered = offered_by(service.kind, carrier);
+        if !scope.offers.include(offered, service.agent.as_ref() == Some(known.me()) || entry.own()) {
             continue;
         }
-        let Some(position) = known.body(slot).and_then(|key| known.geo().position(key, now)) else {
+        let Some(position) = body.and_then(|key| known.geo().position(key, now)) else {
             *left_out.entry(Reason::NoPosition).or_default() += 1;
             continue;
         };
@@ -214,6 +252,12 @@ fn nearest(
         nearest = Some(nearest.map_or(distance, |best| if distance < best { distance } else { best }));
     }
     nearest
+}
+
+/// What offers a service in the eyes of the ladder: what rides on a vehicle is a vehicle's, and what rides on something
+/// else is not, whatever its own announcement says.
+fn offered_by(kind: Kind, carrier: Kind) -> Kind {
+    if (kind == Kind::Vehicle) == (carrier == Kind::Vehicle) { kind } else { carrier }
 }
 
 fn named(query: &Query, service: &Service) -> bool {

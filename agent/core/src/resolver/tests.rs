@@ -6,7 +6,7 @@ use wayside_protocols::sighting::{Sighting, Source};
 
 use super::*;
 use crate::limits::Limits;
-use crate::query::{Comparison, Near, Reason, Requirement, Verdict};
+use crate::query::{Comparison, Near, Reason, Requirement, Sector, Verdict};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -149,4 +149,125 @@ fn the_limit_cuts_the_worst_and_says_how_many() {
     let answer = street.ask(|query| query.limit = 3);
     assert_eq!(ids(&answer), ["s00", "s01", "s02"]);
     assert_eq!(answer.explain[0].left_out, [(Reason::OverLimit, 17)]);
+}
+
+/// The agent itself, driving north at 10 m/s since the start.
+fn driving(street: &mut Street) {
+    let motion = Motion::new(10.0, 0.0).ok();
+    street.known.stand(Fix { position: street.here, time: Timestamp::START, accuracy: 2.0, motion });
+}
+
+fn from_here(street: &Street, seconds: u32, change: impl FnOnce(&mut Query)) -> Answer {
+    let mut query = Query::new("brake".parse().ok());
+    query.near = Some(Near { centre: Centre::Here, radius: Distance::metres(100) });
+    change(&mut query);
+    find(&street.known, &query, Timestamp::START + SECOND * seconds)
+}
+
+#[test]
+fn the_askers_own_doubt_makes_answers_possible_and_then_none() {
+    let mut street = Street::new().with("a", Kind::Device, 30.0, |_| {});
+    driving(&mut street);
+    let verdicts = |seconds| from_here(&street, seconds, |_| {}).matches.first().map(|found| found.verdict);
+    assert_eq!(verdicts(1), Some(Verdict::Definite));
+    assert_eq!(verdicts(5), Some(Verdict::Possible));
+    let lost = from_here(&street, 40, |_| {});
+    assert!(lost.matches.is_empty());
+    assert_eq!(&*lost.unreached[0].reason, "own position unknown: the last fix is 40 s old, more than 30 s");
+    assert_eq!(lost.explain[0].outcome, Outcome::Unreached);
+}
+
+#[test]
+fn a_gateway_that_moves_is_still_asked_first_when_lives_depend_on_it() {
+    let motion = Motion::new(8.0, 0.0).ok();
+    let street = Street::new().with("gw", Kind::Gateway, 40.0, |service| {
+        service.critical = true;
+        service.fix = service.fix.map(|fix| Fix { motion, ..fix });
+    });
+    assert_eq!(ids(&street.ask(|query| query.critical = true)), ["gw"]);
+}
+
+#[test]
+fn a_thousand_vehicles_cost_the_first_tier_nothing() {
+    let mut street = Street::new().with("rsu", Kind::Roadside, 80.0, |service| service.critical = true);
+    for n in 0..1_000 {
+        street = street.with(&format!("v{n}"), Kind::Vehicle, 10.0 + 0.1 * f64::from(n), |_| {});
+    }
+    let answer = street.ask(|query| query.critical = true);
+    assert_eq!((ids(&answer), &answer.explain[0].left_out[..]), (vec!["rsu"], &[][..]));
+}
+
+#[test]
+fn kinds_directions_and_age_are_filtered_and_counted() {
+    let heading = |degrees| {
+        move |service: &mut Service| {
+            service.fix = service.fix.map(|fix| Fix { motion: Motion::new(10.0, degrees).ok(), ..fix });
+        }
+    };
+    let street = Street::new()
+        .with("east", Kind::Vehicle, 50.0, heading(90.0))
+        .with("nearly", Kind::Vehicle, 50.0, heading(118.0))
+        .with("west", Kind::Vehicle, 50.0, heading(270.0))
+        .with("post", Kind::Roadside, 50.0, |_| {});
+    let asked = |change: &dyn Fn(&mut Query)| {
+        street.ask(|query| {
+            query.all_tiers = true;
+            change(query);
+        })
+    };
+    let east = asked(&|query| query.sieve.heading = Some(Sector { bearing: 90.0, within: 30.0, relative: false }));
+    assert_eq!(ids(&east), ["east", "nearly"]);
+    assert_eq!((east.matches[0].verdict, east.matches[1].verdict), (Verdict::Definite, Verdict::Possible));
+    assert_eq!(east.explain[1].left_out, [(Reason::OtherKind, 1), (Reason::Heading, 1)]);
+    let kinds = asked(&|query| query.sieve.kinds = vec![Kind::Roadside]);
+    assert_eq!(
+        (ids(&kinds), &kinds.explain[1].left_out[..]),
+        (vec!["post"], &[(Reason::OtherKind, 1), (Reason::KindNotAsked, 3)][..])
+    );
+    let south = asked(&|query| query.sieve.sector = Some(Sector { bearing: 180.0, within: 60.0, relative: false }));
+    assert!(south.matches.is_empty());
+    let mut query = Query::new("brake".parse().ok());
+    query.sieve.max_age = Some(SECOND);
+    let old = find(&street.known, &query, Timestamp::START + 2 * SECOND);
+    assert_eq!((old.matches.len(), old.explain[0].left_out.last()), (0, Some(&(Reason::TooOld, 1))));
+}
+
+#[test]
+fn ahead_is_where_the_agent_goes_and_needs_a_heading() {
+    let mut street =
+        Street::new().with("ahead", Kind::Device, 80.0, |_| {}).with("behind", Kind::Device, -80.0, |_| {});
+    let ahead = |query: &mut Query| query.sieve.sector = Some(Sector { bearing: 0.0, within: 45.0, relative: true });
+    driving(&mut street);
+    assert_eq!(ids(&from_here(&street, 1, ahead)), ["ahead"]);
+    street.known.stand(Fix::fixed(street.here, 1.0, Timestamp::START));
+    let stands = from_here(&street, 1, ahead);
+    assert!(stands.unreached[0].reason.starts_with("own heading unknown"), "{stands:?}");
+}
+
+#[test]
+fn another_level_is_never_definite_and_left_out_where_one_level_is_asked_for() {
+    let high = |metres: f32| {
+        move |service: &mut Service| {
+            let up = |fix: Fix| Fix { position: fix.position.at_altitude(metres).unwrap(), ..fix };
+            service.fix = service.fix.map(up);
+        }
+    };
+    let street = Street::new()
+        .with("bridge", Kind::Device, 50.0, high(130.0))
+        .with("road", Kind::Device, 50.0, high(82.0))
+        .with("flat", Kind::Device, 50.0, |_| {});
+    let centre = Centre::At(street.here.at_altitude(80.0).unwrap());
+    let near = Some(Near { centre, radius: Distance::metres(100) });
+    let told = |same_level| {
+        let answer = street.ask(|query| {
+            (query.near, query.sieve.same_level) = (near, same_level);
+        });
+        let left = answer.explain[0].left_out.clone();
+        (answer.matches.iter().map(|found| (found.service.id.to_string(), found.verdict)).collect::<Vec<_>>(), left)
+    };
+    let named =
+        |found: &[(&str, Verdict)]| found.iter().map(|(id, verdict)| (id.to_string(), *verdict)).collect::<Vec<_>>();
+    let (definite, possible) = (Verdict::Definite, Verdict::Possible);
+    assert_eq!(told(false), (named(&[("flat", definite), ("road", definite), ("bridge", possible)]), vec![]));
+    assert_eq!(told(true), (named(&[("road", definite), ("flat", possible)]), vec![(Reason::OtherLevel, 1)]));
 }

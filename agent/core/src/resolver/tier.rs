@@ -4,6 +4,7 @@ use wayside_protocols::place::Distance;
 use wayside_protocols::service::{Kind, Latency};
 use wayside_protocols::time::Duration;
 
+use crate::geo::Population;
 use crate::query::{Query, Tier};
 
 /// Critical services of roadside units and gateways must be this near, certainly.
@@ -35,6 +36,16 @@ pub(super) enum Offers {
 }
 
 impl Offers {
+    /// Where in the index such services stand: roadside units and gateways among what is static, vehicles with all that
+    /// ride on them among what is mobile.
+    pub(super) const fn population(self) -> Population {
+        match self {
+            Self::CriticalFixed => Population::Static,
+            Self::Vehicles => Population::Mobile,
+            Self::Local | Self::Neighbours => Population::All,
+        }
+    }
+
     /// Whether a service of `kind` belongs here; `own` if this agent offers it itself.
     pub(super) fn include(self, kind: Kind, own: bool) -> bool {
         match self {

@@ -194,6 +194,11 @@ async fn a_watch_says_what_is_wrong_with_its_circle() {
         ("lat=nan&lon=0", "lat"),
         ("lat=1&lon=1&radius_m=0", "radius_m"),
         ("radius=5", "radius"),
+        ("heading=ahead", "heading"),
+        ("sector=90/999", "sector"),
+        ("dwell=2m", "dwell"),
+        ("kind=truck", "kind"),
+        ("relevance_distance=far", "relevance_distance"),
         ("service=A%20b", "service"),
     ] {
         let told = call(&router, "GET", &format!("/v1/discovery/watch?{query}"), Body::empty()).await;
@@ -213,6 +218,38 @@ async fn health_says_how_the_agent_is() {
     assert!(metrics.text.contains("# TYPE wayside_registrations gauge\nwayside_registrations 1\n"), "{}", metrics.text);
     assert!(metrics.text.contains("# TYPE wayside_api_requests_total counter\n"), "{}", metrics.text);
     assert!(!metrics.text.contains('{'), "a label could come from the network");
+}
+
+#[tokio::test]
+async fn a_position_is_told_and_asked_where_nothing_else_rules() {
+    let put = async |router: &Router, body: &str| call(router, "PUT", "/v1/position", body.to_owned()).await;
+    let fixed = routed();
+    let ruled = put(&fixed, r#"{"lat":1,"lon":2}"#).await;
+    assert_eq!((ruled.status, &ruled.json["type"]), (409, &json!("urn:wayside:problem:position-ruled")));
+    assert!(ruled.json["detail"].as_str().unwrap().contains("position.lat"), "{}", ruled.text);
+    let asked = call(&fixed, "GET", "/v1/position", Body::empty()).await.json;
+    assert_eq!((&asked["known"], &asked["source"], &asked["lat"]), (&json!(true), &json!("config"), &json!(48.8566)));
+
+    let free = router(&stage::placed_by(crate::api::Positioned::Api), &local());
+    let unknown = call(&free, "GET", "/v1/position", Body::empty()).await.json;
+    assert_eq!((&unknown["known"], &unknown["lat"]), (&json!(false), &Json::Null));
+    assert!(unknown["reason"].as_str().unwrap().starts_with("own position unknown"), "{unknown}");
+    let told = put(&free, r#"{"lat":48.1,"lon":2.1,"altitude_m":90,"speed_mps":10,"heading_deg":90}"#).await;
+    assert_eq!((told.status, &told.json["known"], &told.json["altitude_m"]), (200, &json!(true), &json!(90.0)));
+    assert_eq!((&told.json["certain"], &told.json["speed_mps"]), (&json!(true), &json!(10.0)));
+    let health = call(&free, "GET", "/v1/discovery/health", Body::empty()).await.json;
+    assert_eq!((&health["position"]["source"], &health["metrics"]["position_known"]), (&json!("api"), &json!(1)));
+    for (body, field) in [
+        (r#"{"lat":91,"lon":2}"#, "lat"),
+        (r#"{"lat":1}"#, "lon"),
+        ("{}", "lat"),
+        (r#"{"lat":1,"lon":2,"speed_mps":900,"heading_deg":1}"#, "speed_mps"),
+        (r#"{"lat":1,"lon":2,"speed_mps":9}"#, "heading_deg"),
+        (r#"{"lat":1,"lon":2,"altitude":9}"#, "altitude"),
+    ] {
+        let refused = put(&free, body).await;
+        assert_eq!((refused.status, &refused.json["field"]), (400, &json!(field)), "{body}");
+    }
 }
 
 #[tokio::test]
