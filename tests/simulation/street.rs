@@ -55,7 +55,9 @@ fn a_larger_fleet_is_heard_no_more_of_and_a_denser_one_less_than_it_grows() {
         street.drive(15 * SECOND);
         let neighbours = street.neighbours(1);
         let (received, sent) = street.traffic(5 * SECOND);
-        eprintln!("{vehicles:5} vehicles, {neighbours:6.1} neighbours: {received:7.1} received, {sent:5.2} sent a second");
+        eprintln!(
+            "{vehicles:5} vehicles, {neighbours:6.1} neighbours: {received:7.1} received, {sent:5.2} sent a second"
+        );
         (neighbours, received)
     };
     let (small, large) = (heard(100, 25.0), heard(400, 25.0));
@@ -85,9 +87,12 @@ fn names_that_change_leave_nothing_behind_and_the_vehicles_own_callers_do_not_no
     for _ in 0..100 {
         world.run(6 * SECOND);
         names.insert(world.agent(cars[1]).on_air().to_string());
-        assert!(world.knows(cars[1], "hv@car-1") && !world.knows(cars[0], "hv@car-1") && !world.knows(cars[0], "car-1"));
+        assert!(
+            world.knows(cars[1], "hv@car-1") && !world.knows(cars[0], "hv@car-1") && !world.knows(cars[0], "car-1")
+        );
         // Somebody is between two names for a second and a half at the most; an old one lasts as long as its beacon.
-        let known = world.agent(cars[0]).entries().filter(|entry| !entry.own() && entry.shown().name.as_str() == "wayside");
+        let known =
+            world.agent(cars[0]).entries().filter(|entry| !entry.own() && entry.shown().name.as_str() == "wayside");
         assert!(known.count() <= 4, "old names are forgotten");
     }
     assert!((9..=12).contains(&names.len()), "{names:?}");

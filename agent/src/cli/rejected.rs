@@ -56,7 +56,8 @@ fn page(rejected: &[Rejection]) -> String {
     for known in rejected {
         let (name, why) = (escaped(&known.who), escaped(&known.why));
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{:>4}  {:>5}  {:what$}  {name:who$}  {why}", age(known.age_ms), known.times, known.what);
+        let _ =
+            writeln!(text, "{:>4}  {:>5}  {:what$}  {name:who$}  {why}", age(known.age_ms), known.times, known.what);
     }
     text
 }

@@ -294,9 +294,12 @@ mod tests {
             let agent = read.agent.parse().unwrap();
             assert_eq!(Topic::parse(text), Ok(Topic::Beacon { cell: read.cell, agent }));
         }
-        for other in
-            ["wayside/1/b/1202200110/12112/car/x", "wayside/1/b/1202200110/1211/car", "wayside/1/p/car", "wayside/1/b/-/-"]
-        {
+        for other in [
+            "wayside/1/b/1202200110/12112/car/x",
+            "wayside/1/b/1202200110/1211/car",
+            "wayside/1/p/car",
+            "wayside/1/b/-/-",
+        ] {
             assert_eq!(BeaconTopic::read(other), None, "{other}");
         }
     }

@@ -286,10 +286,13 @@ mod tests {
 
     #[test]
     fn the_tree_finds_whoever_has_a_filter_that_fits() {
-        let filters = ["wayside/1/p/+", "wayside/1/p/a", "wayside/#", "wayside/1/p/+/+", "wayside/1/a/+/+/x/a/b", "+/1/p/b"];
+        let filters =
+            ["wayside/1/p/+", "wayside/1/p/a", "wayside/#", "wayside/1/p/+/+", "wayside/1/a/+/+/x/a/b", "+/1/p/b"];
         let mut tree = Subscriptions::default();
         filters.iter().enumerate().for_each(|(n, filter)| tree.add(filter, HostNo(n)));
-        for topic in ["wayside/1/p/a", "wayside/1/p/b", "wayside/1/p/a/b", "wayside/1/a/1/2/x/a/b", "wayside", "x/1/p/b"] {
+        for topic in
+            ["wayside/1/p/a", "wayside/1/p/b", "wayside/1/p/a/b", "wayside/1/a/1/2/x/a/b", "wayside", "x/1/p/b"]
+        {
             let wanted = (0..filters.len()).filter(|n| fits(filters[*n], topic)).map(HostNo);
             assert_eq!(tree.to(topic), wanted.collect(), "{topic}");
         }

@@ -107,7 +107,10 @@ impl Agent {
         if self.sweep <= now {
             let catalog = self.known.catalog();
             let known = |agent: &AgentId| catalog.offered_by(agent).any(|(_, entry)| !entry.own());
-            self.listening.keep(known);
+            for gone in self.listening.keep(known) {
+                // Whether it is lost is no longer heard, so it no longer counts.
+                self.peers.found(&gone);
+            }
             self.sweep = if self.listening.follows() { now + SWEEP } else { Timestamp::NEVER };
         }
     }
@@ -161,3 +164,7 @@ pub(super) const HEARD: ControlFlow<()> = ControlFlow::Continue(());
 const ROUGHLY: f32 = 25.0;
 /// How often it is looked whether those who are followed are still known.
 const SWEEP: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+#[path = "air/tests.rs"]
+mod tests;

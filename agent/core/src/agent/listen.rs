@@ -141,7 +141,8 @@ impl Agent {
         };
         if let Err(error) = beacon.agrees_with(who, at.cell) {
             let of_cell = matches!(error, BeaconError::Disagrees { field: "cell", .. });
-            let what = if of_cell { "refused_beacon_of_other_cell_total" } else { "refused_beacon_of_other_agent_total" };
+            let what =
+                if of_cell { "refused_beacon_of_other_cell_total" } else { "refused_beacon_of_other_agent_total" };
             return self.doubt(what, who, &error, now);
         }
         if let Some(motion) = beacon.motion.filter(|motion| f64::from(motion.speed) > super::peers::FASTEST) {

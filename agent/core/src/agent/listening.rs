@@ -85,13 +85,15 @@ impl Listening {
         !self.followed.is_empty()
     }
 
-    /// Those of whom nothing is known any more are no longer followed.
-    pub(super) fn keep(&mut self, known: impl Fn(&AgentId) -> bool) {
-        let followed = self.followed.len();
-        self.followed.retain(known);
-        if self.followed.len() != followed {
+    /// Those of whom nothing is known any more are no longer followed, and are said.
+    pub(super) fn keep(&mut self, known: impl Fn(&AgentId) -> bool) -> BTreeSet<AgentId> {
+        let (kept, dropped) = std::mem::take(&mut self.followed).into_iter().partition(known);
+        self.followed = kept;
+        let dropped: BTreeSet<AgentId> = dropped;
+        if !dropped.is_empty() {
             self.choose();
         }
+        dropped
     }
 
     /// Listens to everything one agent announces; what is retained comes at once.

@@ -12,8 +12,8 @@ use wayside_protocols::time::{Duration, Timestamp};
 
 use super::dice::keyed;
 use crate::catalog::Slot;
-pub(super) use spoken::{Doubt, FASTEST};
 use spoken::Spoken;
+pub(super) use spoken::{Doubt, FASTEST};
 
 /// Agents heard of, at most as many as the limit allows; the ones heard longest ago are forgotten first.
 #[derive(Debug)]
@@ -115,6 +115,13 @@ impl Peers {
         self.get(agent.as_str()).is_some_and(|peer| peer.lost)
     }
 
+    /// Nobody says any longer that `agent` is lost.
+    pub(super) fn found(&mut self, agent: &AgentId) {
+        if let Some(peer) = self.get_mut(agent.as_str()) {
+            peer.lost = false;
+        }
+    }
+
     /// The life the broker says `agent` is in, if it is another than `epoch`, heard elsewhere at `now`, and has been for
     /// long enough that the word for an earlier life is no longer on its way.
     pub(super) fn other_life(&self, agent: &AgentId, epoch: u32, now: Timestamp) -> Option<u32> {
@@ -163,15 +170,8 @@ impl Peers {
             Some(seat) => seat,
             None => self.admit(agent, now),
         };
-        let stranger = || Peer {
-            id: agent.clone(),
-            born: None,
-            since: now,
-            lost: false,
-            row: None,
-            spoken: None,
-            heard: now,
-        };
+        let stranger =
+            || Peer { id: agent.clone(), born: None, since: now, lost: false, row: None, spoken: None, heard: now };
         let peer = self.known[seat].get_or_insert_with(stranger);
         peer.heard = now;
         peer

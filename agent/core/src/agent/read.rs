@@ -6,8 +6,8 @@ use wayside_protocols::sighting::Source;
 use wayside_protocols::time::{Duration, Timestamp, UnixMillis};
 
 use super::Agent;
-use super::rejected::Rejection;
 use super::io::Settings;
+use super::rejected::Rejection;
 use crate::catalog::Entry;
 use crate::counters::Counters;
 use crate::query::{Answer, Query};
@@ -84,9 +84,11 @@ impl Agent {
     pub fn counters(&self) -> Counters {
         let mut counters = self.counters.clone();
         self.ears.count_into(&mut counters);
-        for (what, n) in
-            [("mqtt_messages_total", self.heard.messages), ("beacons_total", self.heard.beacons), ("updated_total", self.heard.moved)]
-        {
+        for (what, n) in [
+            ("mqtt_messages_total", self.heard.messages),
+            ("beacons_total", self.heard.beacons),
+            ("updated_total", self.heard.moved),
+        ] {
             if n > 0 {
                 counters.add(what, n);
             }

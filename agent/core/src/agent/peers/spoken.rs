@@ -100,9 +100,8 @@ impl Spoken {
         if given == newest {
             return Err(Doubt::Replayed { given, newest });
         }
-        let goes_on = |(epoch, number): (u32, u16)| {
-            epoch == given.0 && (1..=GAP).contains(&given.1.wrapping_sub(number))
-        };
+        let goes_on =
+            |(epoch, number): (u32, u16)| epoch == given.0 && (1..=GAP).contains(&given.1.wrapping_sub(number));
         let times = match self.rival {
             Some((rival, times)) if goes_on(rival) => times.saturating_add(1),
             _ => 1,
