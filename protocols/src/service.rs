@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
+use core::borrow::Borrow;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::str::FromStr;
@@ -167,6 +168,12 @@ impl AgentId {
     /// As text.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
+    }
+}
+
+impl Borrow<str> for AgentId {
+    fn borrow(&self) -> &str {
+        self.as_str()
     }
 }
 

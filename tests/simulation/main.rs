@@ -10,4 +10,5 @@ mod ladder;
 mod life;
 mod link;
 mod seed;
+mod street;
 mod town;

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use crate::daemon::{Daemon, output};
@@ -29,6 +29,15 @@ impl Broker {
         let dir = Scratch::new();
         let port = free_port();
         Self::start_with(dir, port, "allow_anonymous true\n")
+    }
+
+    /// Starts one with `settings` of its own.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[track_caller]
+    pub fn start_with_settings(settings: &str) -> Self {
+        Self::start_with(Scratch::new(), free_port(), settings)
     }
 
     /// Starts one that speaks TLS only, wants a client certificate, and a password besides.
@@ -140,6 +149,25 @@ impl Broker {
         daemon
     }
 
+    /// `mosquitto_sub` on `filter`, which writes a byte for each message.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[track_caller]
+    pub fn count(&self, filter: &str, dir: &Path) -> Counting {
+        let file = dir.join("counted");
+        let out = std::fs::File::create(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let mut command = self.client("mosquitto_sub");
+        command.args(["-V", "5", "-N", "-t", filter, "-F", "."]).stdout(out);
+        let child = command.spawn().unwrap_or_else(|error| panic!("mosquitto_sub: {error}"));
+        let counting = Counting { child, file };
+        eventually(Duration::from_secs(10), "mosquitto_sub hears something", || {
+            self.publish(&["-t", &filter.replace('#', "-/-/first"), "-m", "x"]);
+            (counting.count() > 0).then_some(())
+        });
+        counting
+    }
+
     fn client(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
@@ -150,6 +178,27 @@ impl Broker {
     fn await_open(&self) {
         let open = || TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).ok();
         eventually(Duration::from_secs(10), "mosquitto accepts connections", open);
+    }
+}
+
+/// A `mosquitto_sub` that counts.
+#[derive(Debug)]
+pub struct Counting {
+    child: Child,
+    file: std::path::PathBuf,
+}
+
+impl Counting {
+    /// How many messages it has got.
+    pub fn count(&self) -> u64 {
+        std::fs::metadata(&self.file).map_or(0, |file| file.len())
+    }
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

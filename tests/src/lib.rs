@@ -13,6 +13,7 @@ pub mod mdns;
 pub mod net;
 pub mod place;
 pub mod publisher;
+pub mod street;
 pub mod wait;
 pub mod wayside;
 pub mod world;

@@ -23,6 +23,12 @@ pub struct Limits {
     pub registrations: usize,
     /// Agents whose presence is remembered; the one heard longest ago is forgotten first.
     pub presences: usize,
+    /// Agents whose presence is listened to one by one, where the agent knows its own place; further ones are believed
+    /// for as long as their announcements hold.
+    pub followed: usize,
+    /// Beacons heard a second that are as much as this agent is to take: as they come near, it sends fewer of its own,
+    /// and so does everybody there.
+    pub beacons_per_s: u32,
     /// Open watches; a further one is refused.
     pub watchers: usize,
     /// DNS-SD types browsed at once; further ones are refused and counted.
@@ -47,7 +53,9 @@ impl Default for Limits {
             service_pairs: 64,
             payload_bytes: 8_192,
             registrations: 1_024,
-            presences: 4_096,
+            presences: 16_384,
+            followed: 1_024,
+            beacons_per_s: 1_000,
             watchers: 64,
             types: 128,
             adverts: 64,

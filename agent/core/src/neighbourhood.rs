@@ -1,5 +1,7 @@
 //! What is known and where it stands, kept in step.
 
+use std::sync::Arc;
+
 use wayside_protocols::place::{Fix, Position};
 use wayside_protocols::service::{AgentId, Kind, Service, ServiceId};
 use wayside_protocols::sighting::{Claim, Sighting, Source};
@@ -94,6 +96,24 @@ impl Neighbourhood {
         }
         changes.extend(change);
         Ok(changes)
+    }
+
+    /// Moves the agent that [`Catalog::advance`] finds in `slot`, and says how it shows itself then; `None` if there is
+    /// more to it, and [`Neighbourhood::observe`] has to be told.
+    pub fn advance(
+        &mut self,
+        slot: Slot,
+        agent: &str,
+        (kind, fix): (Kind, Fix),
+        ttl: Duration,
+        now: Timestamp,
+    ) -> Option<&Arc<Service>> {
+        let shown = self.catalog.advance(slot, agent, Source::Mqtt, (kind, fix), ttl, now)?;
+        // As in `place`: nothing is refused here.
+        if self.geo.place_among(Key(slot.0), &fix, population(kind)).is_err() {
+            self.geo.remove(Key(slot.0));
+        }
+        Some(shown)
     }
 
     /// Forgets one service whose last word has run out. Said again until it says `None`.

@@ -106,6 +106,7 @@ fn look(agent: &Agent, now: Timestamp) -> (Vec<(&'static str, u64)>, Counters) {
         ("registrations", agent.registrations(now).count() as u64),
         ("peers", status.peers as u64),
         ("watchers", status.watchers as u64),
+        ("beacon_interval_milliseconds", status.beacon_interval_ms),
         ("broker_up", u64::from(status.broker_up)),
         ("position_known", u64::from(here.is_ok())),
         ("position_certain", u64::from(here.is_ok_and(|here| here.certain))),

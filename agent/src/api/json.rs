@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use wayside_core::agent::Rejection;
 use wayside_core::catalog::{self, Change};
 use wayside_core::query::{Answer, Match, TierReport, Unreached};
 use wayside_core::watch::WatchEvent;
@@ -63,10 +64,31 @@ pub(crate) fn entry(entry: &catalog::Entry, standing: Option<Position>, now: Tim
     })
 }
 
+/// What was refused lately as `{rejected}`.
+pub(crate) fn rejected(rejections: &[&Rejection], now: Timestamp) -> Vec<u8> {
+    let rejected = rejections.iter().map(|known| RejectionJson {
+        what: known.what,
+        who: &known.who,
+        why: &known.why,
+        age_ms: millis(now.since(known.at)),
+        times: known.times,
+    });
+    text::json(&BTreeMap::from([("rejected", rejected.collect::<Vec<_>>())]))
+}
+
 /// Whole seconds and milliseconds as a number of seconds; a lease that never ends is `null`.
 pub(crate) fn seconds(duration: Duration) -> Option<f64> {
     let endless = duration >= Duration::from_secs(u64::from(u32::MAX));
     (!endless).then(|| duration.as_millis() as f64 / 1_000.0)
+}
+
+#[derive(Serialize)]
+struct RejectionJson<'a> {
+    what: &'static str,
+    who: &'a str,
+    why: &'a str,
+    age_ms: u64,
+    times: u64,
 }
 
 #[derive(Serialize)]

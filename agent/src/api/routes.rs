@@ -36,12 +36,13 @@ pub(super) fn router(api: &Api, listen: &Listen) -> Router {
 }
 
 /// The paths, and what each takes. `openapi.json` lists the same.
-pub(super) const PATHS: [(&str, Methods); 11] = [
+pub(super) const PATHS: [(&str, Methods); 12] = [
     ("/v1/discovery/services", || post(find)),
     ("/v1/discovery/services/{id}", || get(show)),
     ("/v1/discovery/registration", || post(register)),
     ("/v1/discovery/registration/{id}", || get(registered).put(renew).delete(withdraw)),
     ("/v1/discovery/health", || get(health::report)),
+    ("/v1/discovery/rejected", || get(rejected)),
     ("/v1/discovery/watch", || get(watch::open)),
     ("/v1/export/prometheus-sd", || get(export::prometheus)),
     ("/v1/position", || get(position::get).put(position::put)),
@@ -154,6 +155,10 @@ async fn withdraw(State(api): State<Api>, id: Result<Path<String>, PathError>) -
     let id = registration::id(&path(id)?, &api.options.agent)?;
     api.handle.withdraw(id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn rejected(State(api): State<Api>) -> Result<Response, Problem> {
+    Ok(as_json(api.handle.read(|agent, now| json::rejected(&agent.rejections(), now)).await?))
 }
 
 /// The whole body, if it is short enough and comes soon enough.

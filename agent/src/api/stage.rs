@@ -57,6 +57,7 @@ pub(crate) fn settings() -> Settings {
         mdns: false,
         browse: vec![],
         api_port: None,
+        rotate: None,
         events: false,
         limits: Limits { watchers: 2, ..Limits::default() },
     }

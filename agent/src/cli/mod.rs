@@ -11,6 +11,7 @@ mod find;
 mod nearby;
 mod output;
 mod pages;
+mod rejected;
 mod run;
 mod services;
 mod show;
@@ -121,6 +122,7 @@ mod tests {
             "find charging --here --within 1.5km --max-latency 20ms --require power_kw>=22 --require plug=ccs2",
             "find charging --near -33.9,18.4 --critical --min-trust signed --limit 3 --all-tiers --explain -o json",
             "services -o wide",
+            "services --rejected -o json",
             "show cp1@shell",
             "nearby --within lessThan500m --kind vehicle,gateway --heading 90/30 --sector ahead -o geojson",
             "find charging --near 48.8,2.3 --altitude 80 --same-level --max-age 5s",

@@ -26,6 +26,7 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Limits {
         ("payload_bytes", &mut core.payload_bytes, 256, 262_144),
         ("registrations", &mut core.registrations, 0, 100_000),
         ("presences", &mut core.presences, 1, 1_000_000),
+        ("followed", &mut core.followed, 0, 100_000),
         ("watchers", &mut core.watchers, 0, 10_000),
         ("types", &mut core.types, 1, 4_096),
         ("adverts", &mut core.adverts, 0, 4_096),
@@ -48,6 +49,9 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Limits {
         if let Some(given) = section.whole(key, low, high) {
             *cap = Duration::from_secs(given);
         }
+    }
+    if let Some(given) = section.whole("beacons_per_s", 10, 1_000_000).and_then(|given| u32::try_from(given).ok()) {
+        core.beacons_per_s = given;
     }
     if let Some(metres) = section.number("horizon_m", 100.0, 5_000.0).and_then(|metres| Distance::new(metres).ok()) {
         core.horizon = metres;

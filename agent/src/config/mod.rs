@@ -21,6 +21,7 @@ use std::path::PathBuf;
 
 use wayside_protocols::place::Position;
 use wayside_protocols::service::{AgentId, Kind};
+use wayside_protocols::time::Duration;
 
 pub use api::{Api, ApiTls, Token};
 pub use file::ConfigFile;
@@ -50,6 +51,8 @@ pub struct Config {
     pub mdns: Mdns,
     /// The broker; `None` speaks no MQTT.
     pub mqtt: Option<Mqtt>,
+    /// How often it takes a new name on the air; `None` keeps its id.
+    pub rotate: Option<Duration>,
     /// Own services, announced as long as the agent runs.
     pub services: Vec<OwnService>,
     /// Every cap.
@@ -67,6 +70,7 @@ impl Default for Config {
             state_dir: PathBuf::from(state::DEFAULT_DIR),
             mdns: Mdns::default(),
             mqtt: None,
+            rotate: None,
             services: Vec::new(),
             limits: Limits::default(),
         }
@@ -84,6 +88,7 @@ impl Config {
             ("state", self.state_dir != other.state_dir),
             ("mdns", self.mdns != other.mdns),
             ("mqtt", self.mqtt != other.mqtt),
+            ("privacy", self.rotate != other.rotate),
             ("service", self.services != other.services),
             ("limits", self.limits != other.limits),
         ];
@@ -154,6 +159,7 @@ impl ConfigFile {
             state_dir: root.table("state", |state| state.path("dir")).unwrap_or(default.state_dir),
             mdns: root.table("mdns", mdns),
             mqtt: mqtt::read(&mut root),
+            rotate: root.table("privacy", |privacy| privacy.duration("rotate", SHORTEST_NAME, LONGEST_NAME)),
             services: service::read(&mut root),
             limits: root.table("limits", limits::read),
         };
@@ -162,6 +168,10 @@ impl ConfigFile {
         (config, notes)
     }
 }
+
+/// How long a passing name is kept.
+const SHORTEST_NAME: Duration = Duration::from_secs(30);
+const LONGEST_NAME: Duration = Duration::from_secs(86_400);
 
 /// `lat` and `lon`, both or neither, with what else is known about the point.
 fn position(section: &mut Section<'_, '_>) -> (Option<Standing>, Option<Box<str>>) {

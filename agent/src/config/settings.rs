@@ -39,6 +39,7 @@ impl Config {
             mdns: self.mdns.enabled,
             browse: self.mdns.browse.clone(),
             api_port: start.api_port.filter(|_| !self.api.listen.local()),
+            rotate: self.rotate,
             events: self.mqtt.as_ref().is_some_and(|mqtt| mqtt.events),
             limits: self.limits.core.clone(),
             id: start.id,

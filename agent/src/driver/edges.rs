@@ -9,7 +9,7 @@ use wayside_core::agent::io::{Advert, Entry, Input, Publication, Ticket};
 use wayside_core::catalog::Change;
 use wayside_core::registration::DueProbe;
 use wayside_protocols::gpsd::Report;
-use wayside_protocols::service::ServiceId;
+use wayside_protocols::service::{AgentId, ServiceId};
 use wayside_protocols::sighting::{LinkId, Sighting};
 use wayside_protocols::time::Duration;
 
@@ -131,6 +131,8 @@ pub enum BrokerOrder {
     Subscribe(Vec<Box<str>>),
     /// Drop these filters.
     Unsubscribe(Vec<Box<str>>),
+    /// Say what waits, end the connection, and go by this name, in this life.
+    Rename(AgentId, u32),
     /// Tell whoever listens to this agent's event topic.
     Event(Change),
 }

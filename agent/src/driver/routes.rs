@@ -119,6 +119,10 @@ impl Routes {
     /// Closes what nobody reads any more, and has everything said again if the broker missed something.
     pub(super) fn keep(&mut self, agent: &mut Agent, now: Timestamp) {
         self.sweep(agent, now);
+        if let Some(queue) = &self.edges.broker {
+            let waiting = queue.max_capacity() - queue.capacity();
+            agent.handle(Input::Backlog { waiting, capacity: BACKLOG }, now);
+        }
         let idle = |queue: &mpsc::Sender<BrokerOrder>| queue.capacity() == queue.max_capacity();
         if self.resay && self.edges.broker.as_ref().is_some_and(idle) {
             self.resay = false;
@@ -167,6 +171,7 @@ impl Routes {
             }
             Output::Subscribe(filters) => self.order_broker(BrokerOrder::Subscribe(filters), true),
             Output::Unsubscribe(filters) => self.order_broker(BrokerOrder::Unsubscribe(filters), false),
+            Output::Rename { agent, epoch } => self.order_broker(BrokerOrder::Rename(agent, epoch), true),
             Output::Advertise(advert) => self.order_responder(ResponderOrder::Advertise(advert)),
             Output::Retract(id) => self.order_responder(ResponderOrder::Retract(id)),
             Output::Store(ticket, entry) => self.store(ticket, entry, agent, now),
@@ -240,5 +245,8 @@ fn offer<T>(edge: Option<&mpsc::Sender<T>>, order: T, dropped: &AtomicU64) -> bo
     taken
 }
 
+/// Publications that wait for the broker when beacons are to be at their fewest: what the queue still takes would come
+/// too late to be true.
+const BACKLOG: usize = 64;
 /// Changes a watcher may be behind, beyond the whole picture as it was when the watch was opened.
 const CHANGES: usize = 1_024;

@@ -190,6 +190,7 @@ fn settings() -> Settings {
         mdns: true,
         browse: Vec::new(),
         api_port: None,
+        rotate: None,
         events: false,
         limits: Limits { watchers: 2, ..Limits::default() },
     }

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time;
 use tracing::{debug, info, warn};
 use wayside_core::agent::io::Publication;
+use wayside_protocols::service::AgentId;
 use wayside_protocols::time::Duration;
 
 use super::backoff::Backoff;
@@ -32,19 +33,27 @@ pub const ORDERS: usize = 4_096;
 ///
 /// `answer` answers queries that come by MQTT; `tell` puts changes in words for the event topic.
 pub async fn run(
-    settings: Settings,
+    mut settings: Settings,
     inbox: Inbox,
     mut orders: mpsc::Receiver<BrokerOrder>,
     answer: Option<Answering>,
     tell: Option<Telling>,
 ) {
     let mut backoff = Backoff::new(settings.seed);
-    let mut session =
-        Session { desk: Desk::new(&settings.agent, answer), herald: Herald::new(&settings.agent, tell), inbox };
+    let desk = Desk::new(&settings.agent, answer.clone());
+    let mut session = Session { desk, herald: Herald::new(&settings.agent, tell), inbox, answer, tell };
     let mut complained = false;
     loop {
         let reached = session.connections();
-        let Err(broken) = session.live(&settings, &mut orders, &mut backoff).await else { return };
+        let broken = match session.live(&settings, &mut orders, &mut backoff).await {
+            Ok(Next::Stop) => return,
+            Ok(Next::Rename(agent, epoch)) => {
+                (settings.agent, settings.epoch) = (agent, epoch);
+                session.rename(&settings);
+                continue;
+            }
+            Err(broken) => broken,
+        };
         Tally::add(&session.inbox.tally().broker_failures);
         let wait = backoff.next();
         if complained && reached == session.connections() {
@@ -54,10 +63,24 @@ pub async fn run(
         }
         complained = true;
         tokio::select! {
-            () = discard(&mut orders) => return,
+            next = discard(&mut orders) => match next {
+                Next::Stop => return,
+                Next::Rename(agent, epoch) => {
+                    (settings.agent, settings.epoch) = (agent, epoch);
+                    session.rename(&settings);
+                }
+            },
             () = time::sleep(wait) => {}
         }
     }
+}
+
+/// What comes after a connection that was ended, not lost.
+enum Next {
+    /// Nothing.
+    Stop,
+    /// Another, by this name and in this life.
+    Rename(AgentId, u32),
 }
 
 /// What outlives a connection.
@@ -65,36 +88,48 @@ struct Session {
     desk: Desk,
     herald: Herald,
     inbox: Inbox,
+    answer: Option<Answering>,
+    tell: Option<Telling>,
 }
 
 impl Session {
-    /// One connection, from the attempt to its end. Ok if the queue of orders ended.
+    /// From here on questions and news are under the new name. What is being answered under the old one is dropped.
+    fn rename(&mut self, settings: &Settings) {
+        self.desk = Desk::new(&settings.agent, self.answer.clone());
+        self.herald = Herald::new(&settings.agent, self.tell);
+    }
+
+    /// One connection, from the attempt to its end. Ok if it was ended on purpose.
     async fn live(
         &mut self,
         settings: &Settings,
         orders: &mut mpsc::Receiver<BrokerOrder>,
         backoff: &mut Backoff,
-    ) -> Result<(), Broken> {
+    ) -> Result<Next, Broken> {
         let (client, mut events) = AsyncClient::builder(settings.options()?).capacity(REQUESTS).try_build()?;
         tokio::select! {
-            () = discard(orders) => return Ok(()),
+            next = discard(orders) => return Ok(next),
             reached = reach(&mut events) => reached?,
         }
-        while orders.try_recv().is_ok() {}
+        while let Ok(order) = orders.try_recv() {
+            if let BrokerOrder::Rename(agent, epoch) = order {
+                return Ok(Next::Rename(agent, epoch));
+            }
+        }
         info!(broker = %settings.address, "broker reached");
         self.begin(&client).await?;
-        let Self { desk, herald, inbox } = self;
+        let Self { desk, herald, inbox, .. } = self;
         let mut listening = pin!(listen(&mut events, &client, desk, inbox));
         let broken = tokio::select! {
             broken = &mut listening => broken,
             broken = speak(orders, &client, herald) => match broken {
                 Err(error) => error.into(),
-                Ok(()) => {
+                Ok(next) => {
                     client.disconnect_with_timeout(FAREWELL).await?;
                     // It ends with an error, since the connection does.
                     drop(time::timeout(FAREWELL, listening).await);
                     debug!(broker = %settings.address, "disconnected");
-                    return Ok(());
+                    return Ok(next);
                 }
             },
             never = steady(backoff) => match never {},
@@ -118,9 +153,14 @@ impl Session {
     }
 }
 
-/// Ends with the queue. Nothing is said to a broker that is not there.
-async fn discard(orders: &mut mpsc::Receiver<BrokerOrder>) {
-    while orders.recv().await.is_some() {}
+/// Ends with the queue, or with another name. Nothing is said to a broker that is not there.
+async fn discard(orders: &mut mpsc::Receiver<BrokerOrder>) -> Next {
+    while let Some(order) = orders.recv().await {
+        if let BrokerOrder::Rename(agent, epoch) = order {
+            return Next::Rename(agent, epoch);
+        }
+    }
+    Next::Stop
 }
 
 /// Waits for the acknowledgement.
@@ -145,14 +185,15 @@ async fn listen(events: &mut EventLoop, client: &AsyncClient, desk: &mut Desk, i
     }
 }
 
-/// Carries the agent's orders to the broker, waiting for room. Ends with the queue, or the connection.
+/// Carries the agent's orders to the broker, waiting for room. Ends with the queue, with another name, or with the connection.
 async fn speak(
     orders: &mut mpsc::Receiver<BrokerOrder>,
     client: &AsyncClient,
     herald: &Herald,
-) -> Result<(), ClientError> {
+) -> Result<Next, ClientError> {
     while let Some(order) = orders.recv().await {
         match order {
+            BrokerOrder::Rename(agent, epoch) => return Ok(Next::Rename(agent, epoch)),
             BrokerOrder::Publish(publication) => publish(client, publication).await?,
             BrokerOrder::Subscribe(wanted) => {
                 // Some brokers take no more than eight in one packet.
@@ -171,7 +212,7 @@ async fn speak(
             }
         }
     }
-    Ok(())
+    Ok(Next::Stop)
 }
 
 async fn publish(client: &AsyncClient, publication: Publication) -> Result<(), ClientError> {

@@ -96,13 +96,16 @@ pub fn wire_time(at: Timestamp, wall: UnixMillis, now: Timestamp) -> Option<u32>
     wall.plausible().then(|| wall.0.saturating_sub(age) as u32)
 }
 
+/// The [`digest`] of no services. A beacon may say 0 instead of a digest: it then says nothing of its services.
+pub const EMPTY: u32 = 0x811c_9dc5;
+
 /// A number for a set of services, the same in whatever order they come: FNV-1a (32 bit) over their ids in ascending
 /// order, each followed by a zero byte.
 pub fn digest<'a>(services: impl IntoIterator<Item = &'a ServiceId>) -> u32 {
     let mut ids: Vec<&str> = services.into_iter().map(ServiceId::as_str).collect();
     ids.sort_unstable();
     let bytes = ids.into_iter().flat_map(|id| id.bytes().chain([0]));
-    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    bytes.fold(EMPTY, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 impl Beacon {
@@ -111,22 +114,7 @@ impl Beacon {
     /// # Errors
     /// [`BeaconError`] if it is of another version, cut short, too long, without a position, or out of range.
     pub fn decode(bytes: &[u8]) -> Result<Self, BeaconError> {
-        let Some((&version, body)) = bytes.split_first() else { return Err(BeaconError::Short { given: 0 }) };
-        if version != VERSION {
-            return Err(BeaconError::Version { given: version });
-        }
-        if bytes.len() > MAX_BYTES {
-            return Err(BeaconError::Long { given: bytes.len() });
-        }
-        let (wire, rest) =
-            postcard::take_from_bytes::<Wire<'_>>(body).map_err(|_| BeaconError::Short { given: bytes.len() })?;
-        let seal = match (wire.head >> 4, rest) {
-            (0, []) => None,
-            (1, rest) => Some(Seal::read(rest).ok_or(BeaconError::Rest { given: rest.len(), expected: SEAL_BYTES })?),
-            (0, rest) => return Err(BeaconError::Rest { given: rest.len(), expected: 0 }),
-            (given, _) => return Err(BeaconError::Unknown { field: "seal", given: given.into() }),
-        };
-        wire.read(seal)
+        Glimpse::read(bytes)?.beacon()
     }
 
     /// Writes a beacon. What does not fit its field becomes the nearest that does.
@@ -158,11 +146,123 @@ impl Beacon {
     /// Checks that it belongs where it was published.
     ///
     /// # Errors
+    /// As [`Glimpse::agrees_with`].
+    pub fn agrees_with(&self, agent: &AgentId, cell: Option<Cell>) -> Result<(), BeaconError> {
+        self.glimpse().agrees_with(agent.as_str(), cell)
+    }
+
+    /// Where it was, on our own clock, heard at `now` when our wall clock showed `wall`.
+    pub fn fix(&self, wall: UnixMillis, now: Timestamp) -> Fix {
+        self.glimpse().fix(wall, now)
+    }
+
+    /// The agent as the service `wayside` that it is, and how long that holds.
+    pub fn service(&self, wall: UnixMillis, now: Timestamp) -> (Service, Duration) {
+        let mut service = Service::new(ServiceId::agent(&self.agent), ServiceName::wayside(), self.kind);
+        service.agent = Some(self.agent.clone());
+        service.fix = Some(self.fix(wall, now));
+        (service, self.ttl)
+    }
+}
+
+impl Beacon {
+    /// The same, lent.
+    pub fn glimpse(&self) -> Glimpse<'_> {
+        Glimpse {
+            agent: self.agent.as_str(),
+            epoch: self.epoch,
+            sequence: self.sequence,
+            kind: self.kind,
+            time: self.time,
+            position: self.position,
+            accuracy: self.accuracy,
+            motion: self.motion,
+            services: self.services,
+            ttl: self.ttl,
+            seal: self.seal,
+        }
+    }
+}
+
+/// A beacon as it lies in its bytes: every number in it has been checked, and nothing was copied.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Glimpse<'a> {
+    /// Who; whether that is an id at all has not been looked at.
+    pub agent: &'a str,
+    /// How often it has started.
+    pub epoch: u32,
+    /// Counts the beacons of one life, modulo 2^16.
+    pub sequence: u16,
+    /// What it is.
+    pub kind: Kind,
+    /// When it was there, as in [`Beacon`].
+    pub time: Option<u32>,
+    /// Where it was.
+    pub position: Position,
+    /// How sure that is: one sigma, metres.
+    pub accuracy: Option<f32>,
+    /// How it moved.
+    pub motion: Option<Motion>,
+    /// [`digest`] of the services it offers; 0 says nothing of them.
+    pub services: u32,
+    /// How long this holds.
+    pub ttl: Duration,
+    /// Its signature.
+    pub seal: Option<Seal>,
+}
+
+impl<'a> Glimpse<'a> {
+    /// Reads a beacon without copying anything.
+    ///
+    /// # Errors
+    /// As [`Beacon::decode`], but for the id.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, BeaconError> {
+        let Some((&version, body)) = bytes.split_first() else { return Err(BeaconError::Short { given: 0 }) };
+        if version != VERSION {
+            return Err(BeaconError::Version { given: version });
+        }
+        if bytes.len() > MAX_BYTES {
+            return Err(BeaconError::Long { given: bytes.len() });
+        }
+        let (wire, rest) =
+            postcard::take_from_bytes::<Wire<'_>>(body).map_err(|_| BeaconError::Short { given: bytes.len() })?;
+        let seal = match (wire.head >> 4, rest) {
+            (0, []) => None,
+            (1, rest) => Some(Seal::read(rest).ok_or(BeaconError::Rest { given: rest.len(), expected: SEAL_BYTES })?),
+            (0, rest) => return Err(BeaconError::Rest { given: rest.len(), expected: 0 }),
+            (given, _) => return Err(BeaconError::Unknown { field: "seal", given: given.into() }),
+        };
+        wire.read(seal)
+    }
+
+    /// A beacon of its own.
+    ///
+    /// # Errors
+    /// [`BeaconError::Name`] if the id in it is none.
+    pub fn beacon(&self) -> Result<Beacon, BeaconError> {
+        Ok(Beacon {
+            agent: self.agent.parse()?,
+            epoch: self.epoch,
+            sequence: self.sequence,
+            kind: self.kind,
+            time: self.time,
+            position: self.position,
+            accuracy: self.accuracy,
+            motion: self.motion,
+            services: self.services,
+            ttl: self.ttl,
+            seal: self.seal,
+        })
+    }
+
+    /// Checks that it belongs where it was published.
+    ///
+    /// # Errors
     /// [`BeaconError::Disagrees`] if the topic names another agent, or a cell that does not admit the position
     /// ([`Cell::admits`]). No cell (`-/-`) admits everything.
-    pub fn agrees_with(&self, agent: &AgentId, cell: Option<Cell>) -> Result<(), BeaconError> {
-        if self.agent != *agent {
-            let (topic, payload) = (text(agent), text(&self.agent));
+    pub fn agrees_with(&self, agent: &str, cell: Option<Cell>) -> Result<(), BeaconError> {
+        if self.agent != agent {
+            let (topic, payload) = (text(agent), text(self.agent));
             return Err(BeaconError::Disagrees { field: "agent", topic, payload });
         }
         match cell {
@@ -184,12 +284,9 @@ impl Beacon {
         }
     }
 
-    /// The agent as the service `wayside` that it is, and how long that holds.
-    pub fn service(&self, wall: UnixMillis, now: Timestamp) -> (Service, Duration) {
-        let mut service = Service::new(ServiceId::agent(&self.agent), ServiceName::wayside(), self.kind);
-        service.agent = Some(self.agent.clone());
-        service.fix = Some(self.fix(wall, now));
-        (service, self.ttl)
+    /// Which beacon this is: epoch and sequence.
+    pub fn stamp(&self) -> (u32, u16) {
+        (self.epoch, self.sequence)
     }
 }
 

@@ -69,6 +69,26 @@ impl Topic {
     }
 }
 
+/// The topic of a beacon as it lies in its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BeaconTopic<'a> {
+    /// Where it is; `None` (`-/-`) beyond the map.
+    pub cell: Option<Cell>,
+    /// Who; whether that is an id at all has not been looked at.
+    pub agent: &'a str,
+}
+
+impl<'a> BeaconTopic<'a> {
+    /// Reads a topic without copying anything. `None` for every other topic; [`Topic::parse`] says what it is, or what
+    /// is wrong with it.
+    pub fn read(topic: &'a str) -> Option<Self> {
+        let mut levels = topic.strip_prefix("wayside/1/b/")?.split('/');
+        let (q10, q5, agent) = (levels.next()?, levels.next()?, levels.next()?);
+        let alone = levels.next().is_none();
+        Some(Self { cell: cell(q10, q5).ok().filter(|_| alone)?, agent })
+    }
+}
+
 impl fmt::Display for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -182,6 +202,30 @@ pub mod filter {
         }
     }
 
+    /// Announcements from a cell.
+    pub fn announcements_in(cell: Cell) -> Box<str> {
+        format!("wayside/1/a/{cell}/+/+/+").into()
+    }
+
+    /// Announcements of what may stand in the circle of `radius` around `centre`, and of what has no place: by cell,
+    /// by block if those are too many, or of everything. Room for [`HYSTERESIS`] is added.
+    pub fn announcements_near(centre: &Position, radius: Distance) -> Vec<Box<str>> {
+        match Cell::cover(centre, widened(radius)) {
+            Some(cells) => cells.into_iter().map(announcements_in).chain([unplaced_announcements()]).collect(),
+            None => announcements_around(centre, radius),
+        }
+    }
+
+    /// Everything one other agent announces.
+    pub fn announcements_of(agent: &AgentId) -> Box<str> {
+        own_announcements(agent)
+    }
+
+    /// Whether one other agent is there.
+    pub fn presence_of(agent: &AgentId) -> Box<str> {
+        format!("wayside/1/p/{agent}").into()
+    }
+
     /// Who is there.
     pub fn presences() -> Box<str> {
         "wayside/1/p/+".into()
@@ -240,6 +284,23 @@ mod tests {
             "wayside/1/e/gw-7",
         ] {
             assert_eq!(Topic::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_beacons_topic_reads_the_same_without_a_copy() {
+        for text in ["wayside/1/b/1202200110/12112/car-17", "wayside/1/b/-/-/car-17"] {
+            let read = BeaconTopic::read(text).unwrap();
+            let agent = read.agent.parse().unwrap();
+            assert_eq!(Topic::parse(text), Ok(Topic::Beacon { cell: read.cell, agent }));
+        }
+        for other in [
+            "wayside/1/b/1202200110/12112/car/x",
+            "wayside/1/b/1202200110/1211/car",
+            "wayside/1/p/car",
+            "wayside/1/b/-/-",
+        ] {
+            assert_eq!(BeaconTopic::read(other), None, "{other}");
         }
     }
 

@@ -33,8 +33,10 @@ struct Session {
 #[derive(Debug, Default)]
 pub(super) struct Broker {
     pub(super) up: bool,
+    /// The share of messages sent at most once that one client does not get, 0 to 1.
+    pub(super) loss: f64,
     retained: BTreeMap<Rc<str>, Kept>,
-    subscriptions: BTreeMap<Box<str>, BTreeSet<HostNo>>,
+    subscriptions: Subscriptions,
     sessions: BTreeMap<HostNo, Session>,
 }
 
@@ -88,8 +90,7 @@ impl Broker {
         } else if retain {
             self.retained.insert(Rc::clone(&kept.topic), kept.clone());
         }
-        let fitting = self.subscriptions.iter().filter(|(filter, _)| fits(filter, &kept.topic));
-        let hosts: BTreeSet<HostNo> = fitting.flat_map(|(_, hosts)| hosts.iter().copied()).collect();
+        let hosts = self.subscriptions.to(&kept.topic);
         let mut there = Vec::new();
         for host in hosts {
             let Some(session) = self.sessions.get_mut(&host) else { continue };
@@ -118,18 +119,13 @@ impl Broker {
             let from = self.retained.range(Rc::from(literal)..);
             let near = from.take_while(|(topic, _)| topic.starts_with(literal));
             found.extend(near.filter(|(topic, _)| fits(&filter, topic)).map(|(_, kept)| kept.clone()));
-            self.subscriptions.entry(filter).or_default().insert(host);
+            self.subscriptions.add(&filter, host);
         }
         found
     }
 
     pub(super) fn unsubscribe(&mut self, host: HostNo, filters: &[Box<str>]) {
-        for filter in filters {
-            if let Some(hosts) = self.subscriptions.get_mut(filter) {
-                hosts.remove(&host);
-            }
-        }
-        self.subscriptions.retain(|_, hosts| !hosts.is_empty());
+        filters.iter().for_each(|filter| self.subscriptions.remove(filter, host));
     }
 
     /// Stops, and forgets what it does not keep on disk. Nobody's will is said: a broker that stops says nothing.
@@ -138,7 +134,7 @@ impl Broker {
         self.sessions.values_mut().for_each(|session| session.connected = false);
         if keeps != Memory::All {
             self.sessions.clear();
-            self.subscriptions.clear();
+            self.subscriptions = Subscriptions::default();
         }
         if keeps == Memory::Nothing {
             self.retained.clear();
@@ -152,10 +148,7 @@ impl Broker {
 
     fn forget(&mut self, host: HostNo) {
         self.sessions.remove(&host);
-        self.subscriptions.retain(|_, hosts| {
-            hosts.remove(&host);
-            !hosts.is_empty()
-        });
+        self.subscriptions.forget(host);
     }
 }
 
@@ -178,7 +171,82 @@ pub enum Memory {
     Nothing,
 }
 
+/// Who listens to what: a tree of topic levels, so that a message finds its readers among ten thousand.
+#[derive(Debug, Default)]
+struct Subscriptions {
+    root: Level,
+    by_host: BTreeMap<HostNo, BTreeSet<Box<str>>>,
+}
+
+#[derive(Debug, Default)]
+struct Level {
+    below: BTreeMap<Box<str>, Level>,
+    hosts: BTreeSet<HostNo>,
+}
+
+impl Subscriptions {
+    fn add(&mut self, filter: &str, host: HostNo) {
+        let mut level = &mut self.root;
+        for word in filter.split('/') {
+            level = level.below.entry(word.into()).or_default();
+        }
+        level.hosts.insert(host);
+        self.by_host.entry(host).or_default().insert(filter.into());
+    }
+
+    fn remove(&mut self, filter: &str, host: HostNo) {
+        self.root.remove(filter.split('/'), host);
+        if let Some(filters) = self.by_host.get_mut(&host) {
+            filters.remove(filter);
+        }
+    }
+
+    fn forget(&mut self, host: HostNo) {
+        for filter in self.by_host.remove(&host).unwrap_or_default() {
+            self.root.remove(filter.split('/'), host);
+        }
+    }
+
+    fn to(&self, topic: &str) -> BTreeSet<HostNo> {
+        let mut found = BTreeSet::new();
+        let levels: Vec<&str> = topic.split('/').collect();
+        self.root.to(&levels, &mut found);
+        found
+    }
+}
+
+impl Level {
+    fn remove<'a>(&mut self, mut words: impl Iterator<Item = &'a str>, host: HostNo) {
+        let Some(word) = words.next() else {
+            self.hosts.remove(&host);
+            return;
+        };
+        if let Some(level) = self.below.get_mut(word) {
+            // A recursion as deep as a filter has levels.
+            level.remove(&mut words as &mut dyn Iterator<Item = &'a str>, host);
+            if level.below.is_empty() && level.hosts.is_empty() {
+                self.below.remove(word);
+            }
+        }
+    }
+
+    fn to(&self, words: &[&str], found: &mut BTreeSet<HostNo>) {
+        if let Some(all) = self.below.get("#") {
+            found.extend(&all.hosts);
+        }
+        let Some((word, rest)) = words.split_first() else { return found.extend(&self.hosts) };
+        for level in ["+", word].iter().filter_map(|word| self.below.get(*word)) {
+            level.to(rest, found);
+        }
+    }
+}
+
 impl Kept {
+    /// Whether it is sent at least once.
+    pub(super) fn assured(&self) -> bool {
+        self.assured
+    }
+
     pub(super) fn of(said: Publication, now: Timestamp) -> Self {
         let until = said.expiry.map_or(Timestamp::NEVER, |expiry| now + expiry);
         Self { topic: said.topic.into(), payload: said.payload.into(), until, assured: said.assured }
@@ -214,5 +282,21 @@ mod tests {
         assert!(!fits("wayside/1/p/+/+", "wayside/1/p/a"));
         assert!(fits("wayside/#", "wayside/1/p/a"));
         assert!(fits("wayside/1/a/+/+/x/a/b", "wayside/1/a/1/2/x/a/b"));
+    }
+
+    #[test]
+    fn the_tree_finds_whoever_has_a_filter_that_fits() {
+        let filters =
+            ["wayside/1/p/+", "wayside/1/p/a", "wayside/#", "wayside/1/p/+/+", "wayside/1/a/+/+/x/a/b", "+/1/p/b"];
+        let mut tree = Subscriptions::default();
+        filters.iter().enumerate().for_each(|(n, filter)| tree.add(filter, HostNo(n)));
+        for topic in
+            ["wayside/1/p/a", "wayside/1/p/b", "wayside/1/p/a/b", "wayside/1/a/1/2/x/a/b", "wayside", "x/1/p/b"]
+        {
+            let wanted = (0..filters.len()).filter(|n| fits(filters[*n], topic)).map(HostNo);
+            assert_eq!(tree.to(topic), wanted.collect(), "{topic}");
+        }
+        (0..filters.len()).for_each(|n| tree.forget(HostNo(n)));
+        assert!(tree.root.below.is_empty());
     }
 }

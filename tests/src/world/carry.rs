@@ -81,6 +81,11 @@ impl World {
             Output::Publish(publication) => self.say(host, Said::Publish(publication)),
             Output::Subscribe(filters) => self.say(host, Said::Subscribe(filters)),
             Output::Unsubscribe(filters) => self.say(host, Said::Unsubscribe(filters)),
+            Output::Rename { agent, epoch } => {
+                self.say(host, Said::Disconnect);
+                (self.hosts[host.0].on_air, self.hosts[host.0].connected) = (Some((agent, epoch)), false);
+                self.reconnect(host);
+            }
             Output::Left => self.say(host, Said::Disconnect),
             Output::Advertise(advert) => {
                 self.hosts[host.0].responder.advertise(*advert, &mut self.rng, self.now);

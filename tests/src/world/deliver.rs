@@ -112,6 +112,10 @@ impl World {
 
     fn fan_out(&mut self, message: &Kept, to: &[(HostNo, u32)]) {
         for (host, connection) in to {
+            let loss = self.hosts[host.0].broker.map_or(0.0, |broker| self.brokers[broker.0].loss);
+            if !message.assured() && loss > 0.0 && self.rng.random_bool(loss) {
+                continue;
+            }
             if self.hosts[host.0].online(*connection) {
                 self.deliver(*host, message, false);
             } else if let Some(broker) = self.hosts[host.0].broker {

@@ -18,7 +18,9 @@ impl World {
         here.settings.restored = here.journal.values().cloned().collect();
         here.told.clear();
         (here.armed, here.connected) = (None, false);
-        here.agent = Some(Agent::new(here.settings.clone(), self.now));
+        let agent = Agent::new(here.settings.clone(), self.now);
+        here.on_air = (*agent.on_air() != here.settings.id).then(|| (agent.on_air().clone(), 1));
+        here.agent = Some(agent);
         self.settle(host);
         self.show_wall(host);
         let interfaces: Vec<u32> = self.hosts[host.0].interfaces.iter().map(|interface| interface.id.0).collect();

@@ -9,7 +9,7 @@ use wayside_core::query::Answer;
 use wayside_core::registration::Registration;
 use wayside_protocols::mqtt::presence::Presence;
 use wayside_protocols::mqtt::topic::Topic;
-use wayside_protocols::service::ServiceId;
+use wayside_protocols::service::{AgentId, ServiceId};
 use wayside_protocols::sighting::LinkId;
 use wayside_protocols::time::{Timestamp, UnixMillis};
 
@@ -34,6 +34,8 @@ pub(super) struct Host {
     pub(super) interfaces: Vec<Interface>,
     pub(super) broker: Option<BrokerNo>,
     pub(super) connection: u32,
+    /// The name it goes by and the life it is in, if not its own.
+    pub(super) on_air: Option<(AgentId, u32)>,
     /// Whether the agent believes that it is connected.
     pub(super) connected: bool,
     /// Whether the way to the broker is cut.
@@ -72,6 +74,7 @@ impl Host {
             interfaces: Vec::new(),
             broker: None,
             connection: 0,
+            on_air: None,
             connected: false,
             cut: false,
             wall: SET,
@@ -109,9 +112,10 @@ impl Host {
 
     /// Its will, as the shell leaves it with the broker.
     pub(super) fn will(&self) -> Publication {
+        let (agent, epoch) = self.on_air.clone().unwrap_or((self.settings.id.clone(), self.settings.epoch));
         Publication {
-            topic: Topic::Presence(self.settings.id.clone()).to_string().into(),
-            payload: Presence::will(self.settings.epoch).encode(),
+            topic: Topic::Presence(agent).to_string().into(),
+            payload: Presence::will(epoch).encode(),
             retain: true,
             assured: true,
             expiry: None,

@@ -103,6 +103,11 @@ impl World {
         BrokerNo(self.brokers.len() - 1)
     }
 
+    /// From here on each client of `broker` misses a share of `loss` (0 to 1) of what is sent at most once.
+    pub fn make_lossy(&mut self, broker: BrokerNo, loss: f64) {
+        self.brokers[broker.0].loss = loss;
+    }
+
     /// A host for an agent `id`, which does not run yet.
     pub fn host(&mut self, id: &str, kind: Kind, position: Option<Position>) -> HostNo {
         let settings = Settings {
@@ -117,6 +122,7 @@ impl World {
             mdns: false,
             browse: vec!["_wayside._tcp".into()],
             api_port: Some(7_878),
+            rotate: None,
             events: true,
             limits: Limits::default(),
         };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use wayside_protocols::mdns::ServiceType;
 use wayside_protocols::mdns::txt;
 use wayside_protocols::place::Fix;
-use wayside_protocols::service::{Host, Service, ServiceId};
+use wayside_protocols::service::{AgentId, Host, Service, ServiceId};
 
 use super::io::{Advert, Output, Settings};
 
@@ -25,7 +25,7 @@ impl Adverts {
 
     /// Brings the links in line with what is vouched for. Services beyond the limit, and those whose name is no
     /// DNS-SD type, are reached by MQTT and HTTP only.
-    pub(super) fn show(&mut self, settings: &Settings, own: Option<Fix>, services: Vec<Service>) {
+    pub(super) fn show(&mut self, me: (&AgentId, u32), settings: &Settings, own: Option<Fix>, services: Vec<Service>) {
         if !self.on {
             return;
         }
@@ -39,7 +39,7 @@ impl Adverts {
         }
         types.sort();
         types.dedup();
-        let presence = presence(settings, own, types);
+        let presence = presence(me, settings, own, types);
         wanted.insert(presence.id.clone(), presence);
         for (id, advert) in &wanted {
             if self.shown.get(id) != Some(advert) {
@@ -69,19 +69,19 @@ impl Adverts {
     }
 }
 
-fn presence(settings: &Settings, own: Option<Fix>, offers: Vec<ServiceType>) -> Advert {
+fn presence((me, epoch): (&AgentId, u32), settings: &Settings, own: Option<Fix>, offers: Vec<ServiceType>) -> Advert {
     let presence = txt::Presence {
-        id: settings.id.clone(),
+        id: me.clone(),
         kind: settings.kind,
         version: settings.version.into(),
-        epoch: settings.epoch,
+        epoch,
         api: settings.api_port,
         position: own.map(|fix| (fix.position, fix.accuracy)),
         offers,
     };
     Advert {
-        id: ServiceId::agent(&settings.id),
-        instance: instance(settings.id.as_str()),
+        id: ServiceId::agent(me),
+        instance: instance(me.as_str()),
         service_type: ServiceType::wayside().as_str().into(),
         port: settings.api_port.unwrap_or(DISCARD),
         address: None,

@@ -1,12 +1,12 @@
 //! What is said through the broker: our own desired state, written again after every connection.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use wayside_protocols::mqtt::announcement::Announcement;
 use wayside_protocols::mqtt::cell::Cell;
 use wayside_protocols::mqtt::presence::{Presence, State};
-use wayside_protocols::mqtt::topic::{Topic, filter};
-use wayside_protocols::place::{Distance, Fix};
+use wayside_protocols::mqtt::topic::Topic;
+use wayside_protocols::place::Fix;
 use wayside_protocols::service::{AgentId, Kind, Label, Service, ServiceId};
 use wayside_protocols::time::{Duration, Timestamp, UnixMillis};
 
@@ -24,10 +24,12 @@ pub(super) struct Board {
     kind: Kind,
     epoch: u32,
     version: &'static str,
-    horizon: Distance,
     up: bool,
     own: Option<Fix>,
-    listening: BTreeSet<Box<str>>,
+    /// Whether beacons say where this agent is, so that what is retained does not.
+    moves: bool,
+    /// Whether names are changed, and none comes back.
+    passing: bool,
     published: BTreeMap<ServiceId, Published>,
     next_presence: Timestamp,
     outputs: VecDeque<Output>,
@@ -36,21 +38,27 @@ pub(super) struct Board {
 #[derive(Debug)]
 struct Published {
     topic: Box<str>,
+    cell: Option<Cell>,
     service: Service,
     refresh: Timestamp,
 }
 
 impl Board {
-    pub(super) fn new(me: AgentId, kind: Kind, epoch: u32, version: &'static str, horizon: Distance) -> Self {
+    /// Names of this agent come and go.
+    pub(super) fn pass(&mut self) {
+        self.passing = true;
+    }
+
+    pub(super) fn new(me: AgentId, kind: Kind, epoch: u32, version: &'static str) -> Self {
         Self {
             me,
             kind,
             epoch,
             version,
-            horizon,
             up: false,
             own: None,
-            listening: BTreeSet::new(),
+            moves: false,
+            passing: false,
             published: BTreeMap::new(),
             next_presence: Timestamp::NEVER,
             outputs: VecDeque::new(),
@@ -61,9 +69,7 @@ impl Board {
     /// life come back through our own filter and are cleared then.
     pub(super) fn connected(&mut self, now: Timestamp) {
         self.up = true;
-        self.listening.clear();
         self.published.clear();
-        self.listen();
         self.be_present(State::Online, now);
     }
 
@@ -71,12 +77,18 @@ impl Board {
         self.up = false;
     }
 
-    /// The agent stands at `fix`: neighbours' cells are listened to from there.
-    pub(super) fn stand(&mut self, fix: Fix) {
-        self.own = Some(fix);
-        if self.up {
-            self.listen();
-        }
+    /// From here on this agent goes by another name, in another life.
+    pub(super) fn rename(&mut self, me: AgentId, epoch: u32) {
+        (self.me, self.epoch) = (me, epoch);
+    }
+
+    /// The agent stands at `fix`. Whether something it announces has to move to another cell.
+    pub(super) fn stand(&mut self, fix: Fix, moves: bool) -> bool {
+        (self.own, self.moves) = (Some(fix), moves);
+        let left = |published: &Published| {
+            published.service.fix.is_none() && published.cell.is_none_or(|cell| !cell.admits(&fix.position))
+        };
+        self.up && self.published.values().any(left)
     }
 
     /// Says online, again.
@@ -88,7 +100,7 @@ impl Board {
             state,
             epoch: self.epoch,
             version: Some(self.version.into()),
-            position: self.own.map(|fix| (fix.position, Some(fix.accuracy))),
+            position: self.own.filter(|_| !self.moves).map(|fix| (fix.position, Some(fix.accuracy))),
             kind: Some(self.kind),
         };
         self.next_presence = now + PRESENCE_EVERY;
@@ -97,7 +109,8 @@ impl Board {
             payload: presence.encode(),
             retain: true,
             assured: true,
-            expiry: (state == State::Online).then_some(PRESENCE_HOLDS),
+            // The last word of a name that comes only once must not be kept for ever.
+            expiry: (state == State::Online || self.passing).then_some(PRESENCE_HOLDS),
         });
     }
 
@@ -115,7 +128,8 @@ impl Board {
         let mut gone: BTreeMap<ServiceId, Published> = std::mem::take(&mut self.published);
         for (service, ttl) in vouched {
             let before = gone.remove(&service.id);
-            let Some(topic) = self.topic(&service) else { continue };
+            let cell = self.cell(&service, before.as_ref());
+            let Some(topic) = self.topic(&service, cell) else { continue };
             let fresh = before.as_ref().is_some_and(|before| {
                 before.topic == topic && before.refresh > now && same_but_for_latency(&before.service, &service)
             });
@@ -132,7 +146,7 @@ impl Board {
                     expiry: Some(ttl),
                 });
             }
-            self.published.insert(service.id.clone(), Published { topic, service, refresh });
+            self.published.insert(service.id.clone(), Published { topic, cell, service, refresh });
         }
         for (_, published) in gone {
             self.clear(published.topic);
@@ -178,41 +192,16 @@ impl Board {
         }
     }
 
-    /// New filters are subscribed before old ones are dropped, so that nobody on a cell's edge is lost between.
-    fn listen(&mut self) {
-        let wanted = self.wanted();
-        let mut new: Vec<Box<str>> = wanted.difference(&self.listening).cloned().collect();
-        // Presences first, so that a dead agent's retained announcements are known for what they are.
-        new.sort_by_key(|filter| *filter != filter::presences());
-        let old: Vec<Box<str>> = self.listening.difference(&wanted).cloned().collect();
-        if !new.is_empty() {
-            self.outputs.push_back(Output::Subscribe(new));
-        }
-        if !old.is_empty() {
-            self.outputs.push_back(Output::Unsubscribe(old));
-        }
-        self.listening = wanted;
+    /// The cell a service is announced in: the one it was in, as long as that admits it.
+    fn cell(&self, service: &Service, before: Option<&Published>) -> Option<Cell> {
+        let position = service.fix.or(self.own).map(|fix| fix.position)?;
+        let stays = |cell: &Cell| cell.admits(&position);
+        before.and_then(|before| before.cell).filter(stays).or_else(|| Cell::at(&position))
     }
 
-    fn wanted(&self) -> BTreeSet<Box<str>> {
-        let mut wanted = BTreeSet::from([filter::presences(), filter::queries(&self.me)]);
-        match self.own {
-            Some(fix) => {
-                wanted.extend([filter::own_announcements(&self.me), filter::unplaced_announcements()]);
-                wanted.insert(filter::unplaced_beacons());
-                wanted.extend(filter::announcements_around(&fix.position, self.horizon));
-                wanted.extend(filter::beacons_around(&fix.position, self.horizon));
-            }
-            None => wanted.extend([filter::all_announcements(), filter::all_beacons()]),
-        }
-        wanted
-    }
-
-    fn topic(&self, service: &Service) -> Option<Box<str>> {
+    fn topic(&self, service: &Service, cell: Option<Cell>) -> Option<Box<str>> {
         let (id, _) = service.id.parts()?;
         let id: Label = id.parse().ok()?;
-        let position = service.fix.or(self.own).map(|fix| fix.position);
-        let cell = position.as_ref().and_then(Cell::at);
         let topic = Topic::Announcement { cell, name: service.name.clone(), agent: self.me.clone(), id };
         Some(topic.to_string().into())
     }

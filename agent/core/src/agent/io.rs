@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wayside_protocols::gpsd::Report;
 use wayside_protocols::place::{Fix, Position};
-use wayside_protocols::service::{Service, ServiceId};
+use wayside_protocols::service::{AgentId, Service, ServiceId};
 use wayside_protocols::sighting::{LinkId, Sighting};
 use wayside_protocols::time::{Duration, UnixMillis};
 
@@ -53,6 +53,13 @@ pub enum Input<'a> {
     },
     /// The broker is gone.
     BrokerDown,
+    /// So many publications wait for the broker, in a queue that counts as full with so many. Said once a second.
+    Backlog {
+        /// How many wait.
+        waiting: usize,
+        /// How many are too many.
+        capacity: usize,
+    },
     /// A publication arrived from the broker.
     Message {
         /// Its topic.
@@ -109,6 +116,14 @@ pub enum Output {
     Subscribe(Vec<Box<str>>),
     /// Drop these topic filters.
     Unsubscribe(Vec<Box<str>>),
+    /// Go by this name at the broker from here on, in this life: end the connection once all that was said is out, and
+    /// begin a new one. Without a broker, nothing is to be done.
+    Rename {
+        /// The new name.
+        agent: AgentId,
+        /// The life it is in; the will says so.
+        epoch: u32,
+    },
     /// Announce an instance by mDNS, or change what it says; the responder probes and repeats.
     Advertise(Box<Advert>),
     /// Say goodbye for an instance.
@@ -222,7 +237,7 @@ pub enum Refusal {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Its id, alone on broker and link.
-    pub id: wayside_protocols::service::AgentId,
+    pub id: AgentId,
     /// What it is; own services are offered by a thing of this kind.
     pub kind: wayside_protocols::service::Kind,
     /// Program version, told in presence and TXT.
@@ -243,6 +258,8 @@ pub struct Settings {
     pub browse: Vec<Box<str>>,
     /// Port of the API, told in TXT `api`; `None` if neighbours cannot reach it.
     pub api_port: Option<u16>,
+    /// How often this agent takes a new name on the air; `None` keeps its own.
+    pub rotate: Option<Duration>,
     /// Whether every change of the catalog is said as [`Output::Changed`].
     pub events: bool,
     /// Every cap.

@@ -4,19 +4,27 @@
 //! [`Agent::poll_output`]. Drain it first; then [`Agent::poll_timeout`] is true.
 
 mod adverts;
+mod air;
+mod alias;
+mod asking;
+mod beaconing;
 mod board;
+mod congestion;
+mod dice;
 mod ears;
 pub mod io;
 mod listen;
+mod listening;
 mod peers;
 mod read;
 mod receiver;
+mod rejected;
 mod vouch;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use wayside_protocols::gpsd::Report;
-use wayside_protocols::place::{Distance, Fix, Position};
+use wayside_protocols::place::Fix;
 use wayside_protocols::service::{AgentId, ServiceId};
 use wayside_protocols::sighting::{Claim, Sighting, Source};
 use wayside_protocols::time::{Timestamp, UnixMillis};
@@ -27,14 +35,21 @@ use crate::neighbourhood::{Neighbourhood, is_presence};
 use crate::resolver;
 use crate::watch::{Filter, Watch, WatchEvent};
 use adverts::Adverts;
+use alias::Alias;
+use asking::Asking;
+use beaconing::Beaconing;
 use board::Board;
+use congestion::Congestion;
 use ears::Ears;
 use io::{Input, Output, Settings, Ticket};
+use listening::Listening;
 use peers::Peers;
 use receiver::{Receiver, Word};
+use rejected::Rejected;
 use vouch::Vouch;
 
 pub use read::Status;
+pub use rejected::Rejection;
 
 /// What the agent knows, and what it does about it.
 #[derive(Debug)]
@@ -42,13 +57,21 @@ pub struct Agent {
     settings: Settings,
     known: Neighbourhood,
     ears: Ears,
+    alias: Alias,
     board: Board,
+    listening: Listening,
+    beaconing: Beaconing,
+    asking: Asking,
     peers: Peers,
+    rejected: Rejected,
+    heard: Heard,
+    /// Where the links were last told that the agent stands.
+    shown: Option<Fix>,
+    /// When it is next looked whether those who are followed are still known.
+    sweep: Timestamp,
     vouch: Vouch,
     adverts: Adverts,
     receiver: Receiver,
-    /// Where the agent stood when its services were last announced with a place.
-    announced_from: Option<Position>,
     watches: BTreeMap<Ticket, Watch>,
     counters: Counters,
     /// What the wall clock showed, and when that was.
@@ -59,20 +82,42 @@ pub struct Agent {
     outputs: VecDeque<Output>,
 }
 
+/// What is counted too often to look its name up each time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Heard {
+    messages: u64,
+    beacons: u64,
+    moved: u64,
+}
+
 impl Agent {
     /// An agent that has heard nothing yet, but vouches for what its configuration and its journal say.
     pub fn new(settings: Settings, now: Timestamp) -> Self {
         let limits = settings.limits.clone();
         let me = settings.id.clone();
+        let alias = Alias::new(&settings, now);
         let mut agent = Self {
             known: Neighbourhood::new(me.clone(), limits.clone()),
             ears: Ears::new(settings.seed, &settings.browse, limits.types),
-            board: Board::new(me.clone(), settings.kind, settings.epoch, settings.version, limits.horizon),
-            peers: Peers::new(limits.presences),
+            board: Board::new(alias.name().clone(), settings.kind, alias.epoch(), settings.version),
+            listening: Listening::new(alias.name().clone(), settings.kind, limits.horizon, limits.followed),
+            beaconing: Beaconing::new(
+                alias.name().clone(),
+                alias.epoch(),
+                settings.kind,
+                settings.seed,
+                Congestion::new(limits.beacons_per_s, now),
+            ),
+            asking: Asking::default(),
+            peers: Peers::new(limits.presences, settings.seed),
+            rejected: Rejected::default(),
+            heard: Heard::default(),
+            shown: None,
+            sweep: Timestamp::NEVER,
+            alias,
             vouch: Vouch::new(me, limits.clone()),
             adverts: Adverts::new(settings.mdns, limits.adverts),
             receiver: Receiver::default(),
-            announced_from: None,
             watches: BTreeMap::new(),
             counters: Counters::default(),
             wall: None,
@@ -81,8 +126,12 @@ impl Agent {
             outputs: VecDeque::new(),
             settings,
         };
+        if agent.settings.rotate.is_some() {
+            agent.board.pass();
+            agent.renamed();
+        }
         if let Some((position, accuracy)) = agent.settings.position {
-            agent.stand(Fix::fixed(position, accuracy, now));
+            agent.stand(Fix::fixed(position, accuracy, now), now);
         }
         for registration in std::mem::take(&mut agent.settings.restored) {
             agent.vouch.resume(registration, Source::Api, now);
@@ -106,9 +155,15 @@ impl Agent {
             Input::Datagram { link, from, multicast, bytes } => self.ears.datagram(link, from, multicast, bytes, now),
             Input::BrokerUp { .. } => self.broker_up(now),
             Input::BrokerDown => self.broker_down(),
-            Input::Message { topic, payload, .. } => self.message(topic, payload, now),
+            Input::Message { topic, payload, .. } => {
+                // Of a beacon that only moves a neighbour nothing follows that would have to be settled.
+                if self.message(topic, payload, now).is_break() {
+                    return self.known.maintain(now);
+                }
+            }
+            Input::Backlog { waiting, capacity } => self.beaconing.congestion.backlog(waiting, capacity),
             Input::Heard(sighting) => self.observe(sighting, now),
-            Input::Own(fix) => self.stand(fix),
+            Input::Own(fix) => self.stand(fix, now),
             Input::Receiver(report) => self.receive(report, now),
             Input::Wall(shown) => self.wall = Some((shown, now)),
             Input::Ask(ticket, query) => {
@@ -134,6 +189,7 @@ impl Agent {
         self.ears.handle_timeout(now);
         self.vouch.handle_timeout(now);
         self.board.handle_timeout(now);
+        self.air_timeout(now);
         while let Some(change) = self.known.expire(now) {
             self.tell(&change, now);
         }
@@ -153,6 +209,7 @@ impl Agent {
             self.ears.poll_timeout(),
             self.vouch.poll_timeout(),
             self.board.poll_timeout(),
+            self.air_due(),
             self.known.catalog().next_expiry(),
             self.watches.values().filter_map(Watch::next_due).min(),
         ];
@@ -162,6 +219,7 @@ impl Agent {
     /// Carries what the pieces have to say to where it belongs, until nobody has anything to say.
     fn settle(&mut self, now: Timestamp) {
         self.known.maintain(now);
+        self.speak(now);
         self.vouch.reached_at(self.ears.address(), now);
         loop {
             if let Some(output) = self.ears.poll_output(now) {
@@ -175,7 +233,7 @@ impl Agent {
                 self.vouched = true;
             } else if std::mem::take(&mut self.vouched) {
                 self.announce(now);
-            } else if let Some(output) = self.board.poll_output().or_else(|| self.adverts.poll_output()) {
+            } else if let Some(output) = self.said() {
                 self.outputs.push_back(output);
             } else {
                 return;
@@ -183,19 +241,24 @@ impl Agent {
         }
     }
 
-    fn announce(&mut self, now: Timestamp) {
-        let wall = self.wall_at(now);
-        self.board.announce(self.vouch.announced(), wall, now);
-        let services = self.vouch.announced().map(|(service, _)| service).collect();
-        self.adverts.show(&self.settings, self.known.own(), services);
+    fn said(&mut self) -> Option<Output> {
+        let listening = self.listening.poll_output();
+        listening.or_else(|| self.board.poll_output()).or_else(|| self.adverts.poll_output())
     }
 
     /// Believes a sighting, or counts why not.
     fn observe(&mut self, sighting: Sighting, now: Timestamp) {
+        let who = sighting.id().to_string();
         match self.known.observe(sighting, now) {
             Ok(changes) => changes.iter().for_each(|change| self.tell(change, now)),
-            Err(disbelief) => self.counters.count(disbelief.counted()),
+            Err(disbelief) => self.refuse(disbelief.counted(), &who, &disbelief, now),
         }
+    }
+
+    /// Counts a refusal, and keeps it for a person to look at.
+    fn refuse(&mut self, what: &'static str, who: &str, why: &dyn std::fmt::Display, now: Timestamp) {
+        self.counters.count(what);
+        self.rejected.note(what, who, why, now);
     }
 
     /// Tells the watchers, and everybody if that is wanted.
@@ -268,39 +331,16 @@ impl Agent {
         self.vouch.stored(ticket, result, now);
     }
 
-    fn stand(&mut self, fix: Fix) {
-        self.known.stand(fix);
-        self.board.stand(fix);
-        // A receiver speaks ten times a second; nobody's records need to be written anew for a few metres.
-        let near = |from: Position| from.distance(&fix.position) < ANNOUNCE_AFTER;
-        if !self.announced_from.is_some_and(near) {
-            self.announced_from = Some(fix.position);
-            self.vouched = true;
-        }
-    }
-
     fn receive(&mut self, report: Report, now: Timestamp) {
         match self.receiver.hear(report, now) {
             Word::Believed(fix) => {
                 self.counters.count("gnss_fixes_total");
-                self.stand(fix);
+                self.stand(fix, now);
             }
             Word::Doubted => self.counters.count("gnss_leaps_doubted_total"),
             Word::Without => self.counters.count("gnss_without_fix_total"),
             Word::Nothing => {}
         }
-    }
-
-    fn broker_up(&mut self, now: Timestamp) {
-        self.broker_up = true;
-        self.counters.count("mqtt_connected_total");
-        self.board.connected(now);
-        self.vouched = true;
-    }
-
-    fn broker_down(&mut self) {
-        self.broker_up = false;
-        self.board.disconnected();
     }
 
     /// Withdraws what MQTT says of an agent that is gone.
@@ -321,15 +361,12 @@ impl Agent {
         self.settle(now);
         self.board.leave(now);
         self.adverts.leave();
-        while let Some(output) = self.board.poll_output().or_else(|| self.adverts.poll_output()) {
+        while let Some(output) = self.said() {
             self.outputs.push_back(output);
         }
         self.outputs.push_back(Output::Left);
     }
 }
-
-/// How far the agent moves before its services are announced from the new place.
-const ANNOUNCE_AFTER: Distance = Distance::metres(25);
 
 #[cfg(test)]
 mod tests;

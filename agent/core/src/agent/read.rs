@@ -1,12 +1,13 @@
 //! Looking in without changing anything.
 
 use wayside_protocols::place::{Fix, Position};
-use wayside_protocols::service::ServiceId;
+use wayside_protocols::service::{AgentId, ServiceId};
 use wayside_protocols::sighting::Source;
 use wayside_protocols::time::{Duration, Timestamp, UnixMillis};
 
 use super::Agent;
 use super::io::Settings;
+use super::rejected::Rejection;
 use crate::catalog::Entry;
 use crate::counters::Counters;
 use crate::query::{Answer, Query};
@@ -25,6 +26,8 @@ pub struct Status {
     pub peers: usize,
     /// Open watches.
     pub watchers: usize,
+    /// The least time from one own beacon to the next, milliseconds: what the load allows.
+    pub beacon_interval_ms: u64,
     /// Whether the broker is there.
     pub broker_up: bool,
     /// Whether the wall clock can have been set.
@@ -81,7 +84,26 @@ impl Agent {
     pub fn counters(&self) -> Counters {
         let mut counters = self.counters.clone();
         self.ears.count_into(&mut counters);
+        for (what, n) in [
+            ("mqtt_messages_total", self.heard.messages),
+            ("beacons_total", self.heard.beacons),
+            ("updated_total", self.heard.moved),
+        ] {
+            if n > 0 {
+                counters.add(what, n);
+            }
+        }
         counters
+    }
+
+    /// What was refused lately, the latest first; a few of every kind.
+    pub fn rejections(&self) -> Vec<&Rejection> {
+        self.rejected.latest()
+    }
+
+    /// How this agent is called on the air; its own id, unless names are changed.
+    pub fn on_air(&self) -> &AgentId {
+        self.alias.name()
     }
 
     /// How the agent is at `now`.
@@ -91,6 +113,7 @@ impl Agent {
             placed: self.known.geo().len(),
             peers: self.peers.len(),
             watchers: self.watches.len(),
+            beacon_interval_ms: self.beaconing.congestion.interval().as_millis() as u64,
             broker_up: self.broker_up,
             clock_trusted: self.wall_at(now).plausible(),
         }

@@ -1,6 +1,7 @@
 //! Making room.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use wayside_protocols::sighting::Source;
 use wayside_protocols::time::{Duration, Timestamp};
@@ -42,7 +43,11 @@ impl Catalog {
             .collect();
         rows.sort_unstable_by(Row::first_to_go);
         rows.truncate((self.len() / SHARE).max(1));
-        rows.into_iter().filter_map(|row| Some((row.slot, Change::Departed(self.remove(row.slot)?)))).collect()
+        let gone = |row: Row| {
+            let shown = Arc::clone(self.at(row.slot)?.shown());
+            Some((row.slot, Change::Departed(self.remove(row.slot, &shown)?)))
+        };
+        rows.into_iter().filter_map(gone).collect()
     }
 }
 

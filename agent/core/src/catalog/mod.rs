@@ -10,7 +10,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
-use wayside_protocols::service::{AgentId, Service, ServiceId, ServiceName};
+use wayside_protocols::place::Fix;
+use wayside_protocols::service::{AgentId, Kind, Service, ServiceId, ServiceName};
 use wayside_protocols::sighting::{Claim, Sighting, Source};
 use wayside_protocols::time::{Duration, Timestamp};
 
@@ -88,8 +89,10 @@ pub struct Slot(pub u32);
 /// One service, with everybody who vouches for it.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    /// Never empty while it lies in the catalog.
     claims: Vec<Held>,
-    shown: Arc<Service>,
+    /// What the claims together show; `None` if that is what the first of them says.
+    merged: Option<Arc<Service>>,
     appeared: Timestamp,
     timer: Timestamp,
 }
@@ -110,7 +113,7 @@ pub struct Held {
 impl Entry {
     /// The service as all its sources together show it.
     pub fn shown(&self) -> &Arc<Service> {
-        &self.shown
+        self.merged.as_ref().unwrap_or_else(|| &self.claims[0].service)
     }
 
     /// Who vouches for it, the most believed first.
@@ -178,6 +181,35 @@ impl Catalog {
         }
     }
 
+    /// Moves a service that `source` alone vouches for, and that is nothing but somebody's whereabouts, to a newer fix.
+    /// Says how it shows itself then; `None` if this would not be the whole news, and [`Catalog::observe`] has to be told.
+    ///
+    /// As long as nobody else holds the service nothing is copied: this is what most beacons come to.
+    pub fn advance(
+        &mut self,
+        slot: Slot,
+        id: &str,
+        source: Source,
+        (kind, fix): (Kind, Fix),
+        ttl: Duration,
+        now: Timestamp,
+    ) -> Option<&Arc<Service>> {
+        let until = now + ttl.clamp(self.limits.min_ttl, self.limits.max_ttl);
+        let entry = self.entry_mut(slot)?;
+        let [held] = &mut entry.claims[..] else { return None };
+        let known = &held.service;
+        let moves = known.fix.is_some() && known.metadata.is_empty() && known.kind == kind;
+        if held.source != source || !moves || known.id.as_str() != id || entry.merged.is_some() {
+            return None;
+        }
+        Arc::make_mut(&mut held.service).fix = Some(fix);
+        (held.heard, held.until) = (now, until);
+        if until < entry.timer {
+            self.arm(slot);
+        }
+        self.at(slot).map(Entry::shown)
+    }
+
     /// Forgets one service whose last word has run out by `now`, or shows it as its other sources do. Said again
     /// until it says `None`.
     pub fn expire(&mut self, now: Timestamp) -> Option<(Slot, Change)> {
@@ -187,9 +219,9 @@ impl Catalog {
             }
             self.alarms.pop();
             let Some(entry) = self.entry_mut(slot).filter(|entry| entry.timer == due) else { continue };
-            let before = entry.claims.len();
+            let (words, before) = (entry.claims.len(), Arc::clone(entry.shown()));
             entry.claims.retain(|held| held.until > now);
-            let change = if entry.claims.len() == before { None } else { self.reshow(slot) };
+            let change = if entry.claims.len() == words { None } else { self.reshow(slot, &before) };
             self.arm(slot);
             if let Some(change) = change {
                 return Some((slot, change));
@@ -260,7 +292,7 @@ impl Catalog {
         let held = Held { source, heard: now, until: now + ttl, service: Arc::new(service) };
         let Some(slot) = self.slot(&held.service.id) else { return self.appear(held, now).map(Some) };
         let Some(entry) = self.entry_mut(slot) else { return Ok(None) };
-        let until = held.until;
+        let (until, before) = (held.until, Arc::clone(entry.shown()));
         match entry.claims.binary_search_by_key(&source, |held| held.source) {
             Ok(place) => entry.claims[place] = held,
             Err(place) => entry.claims.insert(place, held),
@@ -268,7 +300,7 @@ impl Catalog {
         if until < entry.timer {
             self.arm(slot);
         }
-        Ok(self.reshow(slot))
+        Ok(self.reshow(slot, &before))
     }
 
     fn fits(&self, source: Source, service: &Service) -> Result<(), Disbelief> {
@@ -294,7 +326,11 @@ impl Catalog {
             return Err(Disbelief::Full { limit });
         }
         let shown = Arc::clone(&held.service);
-        let entry = Entry { claims: vec![held], shown: Arc::clone(&shown), appeared: now, timer: Timestamp::NEVER };
+        let claims = vec![held];
+        // One word of a stranger is shown as it is; the own agent's is dressed up.
+        let merged = merge::shown(&claims).filter(|merged| !Arc::ptr_eq(merged, &shown));
+        let shown = merged.clone().unwrap_or(shown);
+        let entry = Entry { claims, merged, appeared: now, timer: Timestamp::NEVER };
         let slot = if let Some(free) = self.free.pop() {
             self.slots[free as usize] = Some(entry);
             Slot(free)
@@ -313,28 +349,29 @@ impl Catalog {
         let slot = self.slot(id)?;
         let entry = self.entry_mut(slot)?;
         let place = entry.claims.binary_search_by_key(&source, |held| held.source).ok()?;
+        let before = Arc::clone(entry.shown());
         entry.claims.remove(place);
-        self.reshow(slot)
+        self.reshow(slot, &before)
     }
 
-    /// Brings what is shown in line with the claims.
-    fn reshow(&mut self, slot: Slot) -> Option<Change> {
+    /// Brings what is shown in line with the claims; it was `before` they changed.
+    fn reshow(&mut self, slot: Slot, before: &Arc<Service>) -> Option<Change> {
         let entry = self.entry_mut(slot)?;
-        let Some(shown) = merge::shown(&entry.claims) else { return self.remove(slot).map(Change::Departed) };
-        let before = std::mem::replace(&mut entry.shown, Arc::clone(&shown));
+        let Some(shown) = merge::shown(&entry.claims) else { return self.remove(slot, before).map(Change::Departed) };
+        entry.merged = (!Arc::ptr_eq(&shown, &entry.claims[0].service)).then(|| Arc::clone(&shown));
         if before.name != shown.name || before.agent != shown.agent {
-            self.unindex(&before, slot);
+            self.unindex(before, slot);
             self.index(&shown, slot);
         }
-        (!merge::alike(&before, &shown)).then_some(Change::Updated(shown))
+        (!merge::alike(before, &shown)).then_some(Change::Updated(shown))
     }
 
-    fn remove(&mut self, slot: Slot) -> Option<Arc<Service>> {
-        let entry = self.slots.get_mut(slot.0 as usize)?.take()?;
-        self.by_id.remove(&entry.shown.id);
-        self.unindex(&entry.shown, slot);
+    fn remove(&mut self, slot: Slot, shown: &Arc<Service>) -> Option<Arc<Service>> {
+        self.slots.get_mut(slot.0 as usize)?.take()?;
+        self.by_id.remove(&shown.id);
+        self.unindex(shown, slot);
         self.free.push(slot.0);
-        Some(entry.shown)
+        Some(Arc::clone(shown))
     }
 
     fn arm(&mut self, slot: Slot) {

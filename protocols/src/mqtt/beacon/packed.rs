@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Beacon, BeaconError, Seal};
+use super::{Beacon, BeaconError, Glimpse, Seal};
 use crate::place::{Motion, OutOfRange, Position, within};
 use crate::service::Kind;
 use crate::time::Duration;
@@ -23,7 +23,8 @@ pub(super) struct Wire<'a> {
     longitude: i32,
     altitude: i32,
     heading: u16,
-    speed: u16,
+    /// Wider than the values allowed, so that a speed nothing has is refused by its name.
+    speed: u32,
     accuracy: u16,
     #[serde(with = "postcard::fixint::le")]
     services: u32,
@@ -54,14 +55,14 @@ impl<'a> Wire<'a> {
                 (libm::round(f64::from(metres) * 100.0) as i32).min(ALTITUDE_LIMIT)
             }),
             heading,
-            speed,
+            speed: speed.into(),
             accuracy: beacon.accuracy.map_or(ACCURACY_UNAVAILABLE, |metres| scaled(metres, 100.0, u16::MAX).max(1)),
             services: beacon.services,
             ttl: u16::try_from(beacon.ttl.as_millis() / 100).unwrap_or(MAX_TTL).clamp(1, MAX_TTL),
         }
     }
 
-    pub(super) fn read(&self, seal: Option<Seal>) -> Result<Beacon, BeaconError> {
+    pub(super) fn read(&self, seal: Option<Seal>) -> Result<Glimpse<'a>, BeaconError> {
         let kind = *Kind::ALL
             .get(usize::from(self.head & 7))
             .ok_or_else(|| BeaconError::Unknown { field: "kind", given: (self.head & 7).into() })?;
@@ -69,8 +70,8 @@ impl<'a> Wire<'a> {
             let (low, high) = (0.1, f64::from(MAX_TTL) / 10.0);
             return Err(OutOfRange { field: "ttl", value: f64::from(self.ttl) / 10.0, low, high }.into());
         }
-        Ok(Beacon {
-            agent: self.agent.parse()?,
+        Ok(Glimpse {
+            agent: self.agent,
             epoch: self.epoch,
             sequence: self.sequence,
             kind,
@@ -103,13 +104,13 @@ impl<'a> Wire<'a> {
     }
 
     fn motion(&self) -> Result<Option<Motion>, BeaconError> {
-        if self.heading == HEADING_UNAVAILABLE || self.speed == SPEED_UNAVAILABLE {
+        if self.heading == HEADING_UNAVAILABLE || self.speed == u32::from(SPEED_UNAVAILABLE) {
             return Ok(None);
         }
         // In f64 first, so that the error shows the value as it was meant.
         within("heading", f64::from(self.heading) / 10.0, 0.0, 360.0)?;
         within("speed", f64::from(self.speed) / 100.0, 0.0, 163.82)?;
-        Ok(Some(Motion::new(f32::from(self.speed) / 100.0, f32::from(self.heading) / 10.0)?))
+        Ok(Some(Motion::new(self.speed as f32 / 100.0, f32::from(self.heading) / 10.0)?))
     }
 }
 
