@@ -118,7 +118,9 @@ impl Agent {
             }
             return;
         }
-        match self.peers.presence(agent, &presence, now) {
+        let word = self.peers.presence(agent, &presence, now);
+        self.listening.heard_of(self.peers.len());
+        match word {
             Word::Stale => self.counters.count("mqtt_stale_will_total"),
             Word::Gone => self.bury(agent, now),
             Word::There if self.peers.beaconing(agent, now) => {}

@@ -1,7 +1,8 @@
 //! Which topics this agent listens to.
 //!
 //! The cells of the circle around it, its own among them; the presence of those it has heard there; and, as long as it
-//! does not know where it stands and is not one that moves, everything.
+//! does not know where it stands and is not one that moves, everything. Who stands hears the presence of everybody while
+//! these are few, so that on a site an agent that offers nothing is known too.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -25,6 +26,8 @@ pub(super) struct Listening {
     own: Option<(Position, bool)>,
     filters: BTreeSet<Box<str>>,
     followed: BTreeSet<AgentId>,
+    /// More agents were heard of than a site has: from there on only those near are.
+    crowded: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -40,6 +43,7 @@ impl Listening {
             own: None,
             filters: BTreeSet::new(),
             followed: BTreeSet::new(),
+            crowded: false,
             outputs: VecDeque::new(),
         }
     }
@@ -74,9 +78,17 @@ impl Listening {
     pub(super) fn follow(&mut self, agent: &AgentId) {
         if self.followed.len() < self.limit && !self.everywhere() && self.followed.insert(agent.clone()) {
             let filter = filter::presence_of(agent);
-            if self.up && self.filters.insert(filter.clone()) {
+            if self.up && !self.few() && self.filters.insert(filter.clone()) {
                 self.outputs.push_back(Output::Subscribe(vec![filter]));
             }
+        }
+    }
+
+    /// So many agents were heard of by now.
+    pub(super) fn heard_of(&mut self, agents: usize) {
+        if agents > SITE && !self.crowded {
+            self.crowded = true;
+            self.choose();
         }
     }
 
@@ -154,8 +166,18 @@ impl Listening {
             wanted.extend(announced(position, radius));
             wanted.extend(filter::beacons_around(position, radius));
         }
-        wanted.extend(self.followed.iter().map(filter::presence_of));
+        if self.few() {
+            wanted.insert(filter::presences());
+        } else {
+            wanted.extend(self.followed.iter().map(filter::presence_of));
+        }
         wanted
+    }
+
+    /// Whether everybody's presence is listened to: by who stands, as long as there are no more than a site has. Each one
+    /// that moves would otherwise hear all of its fleet whenever it connects.
+    fn few(&self) -> bool {
+        !self.crowded && self.kind != Kind::Vehicle && self.own.is_none_or(|(_, moves)| !moves)
     }
 
     /// A thing without a place, on a site without places: it hears all there is. Not a vehicle, which is only waiting
@@ -165,6 +187,8 @@ impl Listening {
     }
 }
 
+/// Agents on a broker that still are a site, not a city.
+const SITE: usize = 256;
 /// How far one may go before cells are chosen anew; the circle is that much wider.
 const STRAY: Distance = Distance::metres(25);
 /// How far the circle may leave a cell behind before it is dropped.
@@ -209,6 +233,21 @@ mod tests {
         assert!(new.iter().all(|filter| filter.contains("/-/-/") || filter.contains("/me")), "{new:?}");
         let (new, _) = said(&mut listening(Kind::Gateway));
         assert!(new.contains(&filter::all_beacons()) && new.contains(&filter::presences()));
+    }
+
+    #[test]
+    fn who_stands_hears_of_everybody_until_these_are_more_than_a_site_has() {
+        let mut listening = listening(Kind::Gateway);
+        listening.stand(place(), false);
+        listening.follow(&"near".parse().unwrap());
+        said(&mut listening);
+        assert!(listening.filters.contains(&filter::presences()));
+        listening.heard_of(SITE);
+        assert_eq!(said(&mut listening), (Vec::new(), Vec::new()));
+        listening.heard_of(SITE + 1);
+        assert_eq!(said(&mut listening), (vec!["wayside/1/p/near".into()], vec![filter::presences()]));
+        listening.connected();
+        assert!(!said(&mut listening).0.contains(&filter::presences()), "nor after the next connection");
     }
 
     #[test]
