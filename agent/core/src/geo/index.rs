@@ -253,7 +253,7 @@ impl GeoIndex {
     /// parted, is looked at in one go.
     pub fn maintain(&mut self, now: Timestamp) {
         let looks = (self.len() / 16).max(SURVEYED);
-        let mut chore = Chore { looks, packs: PACKS, packed: 0, lapsed: Vec::new() };
+        let mut chore = Chore { looks, packs: PACKS, packed: 0, lapses: LAPSES, lapsed: Vec::new() };
         for _ in 0..self.patches.len() {
             self.next %= self.patches.len();
             if !self.tend(self.next, now, &mut chore) {
@@ -455,5 +455,7 @@ const ROUNDING: f64 = 0.01;
 const STANDS: usize = 4;
 /// Rows that one call of [`GeoIndex::maintain`] looks at, at the least.
 const SURVEYED: usize = 4_096;
+/// Rows that it puts with the loose at the most.
+const LAPSES: usize = 256;
 /// Rows that it lays anew, give or take a block.
 const PACKS: usize = 1_024;

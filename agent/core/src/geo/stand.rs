@@ -120,7 +120,8 @@ impl Stand {
         let foot = row.foot();
         let block = self.block(foot);
         let mut bucket = self.seek(block, foot, slab);
-        if slab.rows(bucket).len() == CAPACITY {
+        // Cutting close around a crowd leaves it in one bucket; after four such cuts there is none left to make.
+        while slab.rows(bucket).len() == CAPACITY {
             bucket = self.split(block, bucket, foot, slab);
         }
         self.rows += 1;
@@ -194,7 +195,8 @@ impl Stand {
             }
             let block = &mut self.blocks[self.next];
             block.survey(slab, now, &mut |key| {
-                if !self.home.is_loose() && chore.lapsed.len() < LAPSES {
+                if !self.home.is_loose() && chore.lapses > 0 {
+                    chore.lapses -= 1;
                     chore.lapsed.push(key);
                 }
             });
@@ -309,7 +311,9 @@ pub(super) struct Chore {
     pub(super) packs: usize,
     /// Blocks it has laid anew.
     pub(super) packed: u64,
-    /// Keys of what has lapsed: [`LAPSES`] at the most, the others wait for the next call.
+    /// How many of what has lapsed it may still put with the loose; the others wait for the next call.
+    pub(super) lapses: usize,
+    /// Their keys.
     pub(super) lapsed: Vec<u32>,
 }
 
@@ -408,31 +412,63 @@ fn divide(tile: Tile, feet: &mut [Foot], most: usize, part: &mut impl FnMut(Tile
     divide(upper, right, most, part);
 }
 
-/// Orders `feet` so that those of the lower half come first, and says how many these are and where the cut goes.
-/// Between feet that are all at one point there is none: then both halves keep the tile.
+/// Orders `feet` so that those of the lower part come first, and says how many these are and where the cut goes: through
+/// the middle if that can be, beside a crowd if the middle is one, and close around feet that are all at one point, so
+/// that their tile is not in everybody's way. Where even that is done there is no cut: both halves keep the tile.
 fn halve(tile: Tile, feet: &mut [Foot]) -> (usize, Option<Cut>) {
     let half = feet.len() / 2;
-    let extent = |axis: usize| {
-        let parts = || feet.iter().map(|(foot, _)| foot[axis]);
-        parts().fold(f32::NEG_INFINITY, f32::max) - parts().fold(f32::INFINITY, f32::min)
-    };
-    let wider = usize::from(extent(1) > extent(0));
+    let wider = usize::from(extent(feet, 1) > extent(feet, 0));
     for axis in [wider, 1 - wider] {
-        let (left, middle, _) = feet.select_nth_unstable_by(half, |a, b| a.0[axis].total_cmp(&b.0[axis]));
-        let below = left.iter().map(|(foot, _)| foot[axis]).fold(f32::NEG_INFINITY, f32::max);
-        let cut = below + (middle.0[axis] - below) / 2.0;
+        let (_, middle, _) = feet.select_nth_unstable_by(half, |a, b| a.0[axis].total_cmp(&b.0[axis]));
+        let middle = middle.0[axis];
+        let parts = || feet.iter().map(|(foot, _)| foot[axis]);
+        let below = parts().filter(|part| *part < middle).fold(f32::NEG_INFINITY, f32::max);
+        let above = parts().filter(|part| *part > middle).fold(f32::INFINITY, f32::min);
+        let (below, above) = if below > f32::NEG_INFINITY { (below, middle) } else { (middle, above) };
+        let cut = below + (above - below) / 2.0;
         if below < cut
+            && cut.is_finite()
             && let Some((lower, upper)) = tile.cut(axis, cut)
         {
-            return (half, Some(Cut { lower, upper }));
+            return (parted(feet, |foot| foot[axis] < cut), Some(Cut { lower, upper }));
+        }
+    }
+    let point = feet.first().map_or([0.0; 2], |(foot, _)| *foot);
+    for axis in [0, 1] {
+        for (cut, left) in [(point[axis] + ROOM, feet.len()), (point[axis] - ROOM, 0)] {
+            let worth = tile.low[axis] + ROOM < cut && cut < tile.high[axis] - ROOM;
+            if extent(feet, axis) == 0.0
+                && worth
+                && let Some((lower, upper)) = tile.cut(axis, cut)
+            {
+                return (left, Some(Cut { lower, upper }));
+            }
         }
     }
     (half, None)
 }
 
+/// From the least to the greatest.
+fn extent(feet: &[Foot], axis: usize) -> f32 {
+    let parts = || feet.iter().map(|(foot, _)| foot[axis]);
+    parts().fold(f32::NEG_INFINITY, f32::max) - parts().fold(f32::INFINITY, f32::min)
+}
+
+/// Puts those first that are `below`, and says how many.
+fn parted(feet: &mut [Foot], below: impl Fn(&[f32; 2]) -> bool) -> usize {
+    let mut count = 0;
+    for number in 0..feet.len() {
+        if below(&feet[number].0) {
+            feet.swap(count, number);
+            count += 1;
+        }
+    }
+    count
+}
+
+/// What is left around a crowd at one point, metres.
+const ROOM: f32 = 1.0;
 /// Rows in a tile when packed, at most: room for a few to come.
 pub(super) const PACKED: usize = CAPACITY * 3 / 4;
 /// What a block costs in rows, beside its rows.
 const BLOCK_COST: usize = 16;
-/// What is put with the loose in one call of upkeep at the most.
-const LAPSES: usize = 256;
