@@ -7,6 +7,8 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod bacnet;
+pub mod enip;
 pub mod mdns;
 pub mod modbus;
 pub mod mqtt;
