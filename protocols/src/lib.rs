@@ -7,6 +7,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod dice;
 pub mod mdns;
 pub mod modbus;
 pub mod mqtt;

@@ -9,7 +9,7 @@ use super::belief::Belief;
 use super::cache::Cache;
 use super::caps::Caps;
 use super::counters::Counters;
-use super::dice::Dice;
+use crate::dice::Dice;
 use super::message::Message;
 use super::name::Name;
 use super::question::Browse;

@@ -7,4 +7,7 @@
 pub mod frame;
 pub mod reply;
 pub mod request;
+pub mod segment;
+pub mod survey;
+pub mod target;
 pub mod unit;
