@@ -5,6 +5,13 @@
 //! or it is an error.
 
 pub mod frame;
+pub mod identify;
+pub mod identity;
+pub mod plan;
+pub mod profile;
+pub mod reading;
 pub mod reply;
 pub mod request;
+pub mod sunspec;
+pub mod translate;
 pub mod unit;
