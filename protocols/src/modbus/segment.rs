@@ -49,7 +49,11 @@ impl Segment {
                     let before = kept.len();
                     for target in spread(written) {
                         let out = denied.iter().any(|denied| denied.covers(&target));
-                        if out { left.insert(target) } else { kept.insert(target) };
+                        if out {
+                            left.insert(target)
+                        } else {
+                            kept.insert(target)
+                        };
                     }
                     if kept.len() == before && !left.is_empty() && wrong.is_empty() {
                         wrong.push(SegmentError::Denied(at, text.as_ref().into()));

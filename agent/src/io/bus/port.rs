@@ -50,9 +50,9 @@ impl Port {
             .stop_bits(if serial.stop == 2 { StopBits::Two } else { StopBits::One });
         let stream = SerialStream::open(&builder).map_err(|error| match error.kind() {
             tokio_serial::ErrorKind::NoDevice => OpenError::Busy(path.into()),
-            tokio_serial::ErrorKind::Io(_) | tokio_serial::ErrorKind::InvalidInput | tokio_serial::ErrorKind::Unknown => {
-                wrong(error.into())
-            }
+            tokio_serial::ErrorKind::Io(_)
+            | tokio_serial::ErrorKind::InvalidInput
+            | tokio_serial::ErrorKind::Unknown => wrong(error.into()),
         })?;
         Ok(Self { stream, silence: serial.silence(), _lock: lock })
     }

@@ -74,11 +74,11 @@ impl Alias {
                 self.step = if at + 1 < self.twins.len() { Step::Identity(at + 1) } else { Step::Here };
             }
             Step::Here => self.step = Step::There(reply),
-            Step::There(here) if here == reply => return self.same(),
+            Step::There(ref here) if *here == reply => return self.same(),
             Step::There(_) if gone => return self.other(true),
-            Step::There(here) => self.step = Step::HereAgain(here),
+            Step::There(ref here) => self.step = Step::HereAgain(here.clone()),
             // What the first one holds did not change: it was another that answered.
-            Step::HereAgain(here) if here == reply => return self.other(false),
+            Step::HereAgain(ref here) if *here == reply => return self.other(false),
             Step::HereAgain(_) => return self.same(),
         }
         Told::NotYet(self)

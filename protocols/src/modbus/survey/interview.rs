@@ -61,6 +61,7 @@ struct Found {
     opening: Reply,
     identified: Identified,
     rtt: Duration,
+    aliases: Units,
 }
 
 /// Something to tell about a unit.
@@ -101,13 +102,7 @@ pub(super) enum Next {
 }
 
 impl Interview {
-    pub(super) fn new(
-        order: Arc<[Unit]>,
-        profiles: Arc<Profiles>,
-        units: Units,
-        pace: &Pace,
-        serial: bool,
-    ) -> Self {
+    pub(super) fn new(order: Arc<[Unit]>, profiles: Arc<Profiles>, units: Units, pace: &Pace, serial: bool) -> Self {
         Self {
             order,
             profiles,
@@ -190,10 +185,6 @@ impl Interview {
     /// Units that were not asked.
     pub(super) fn unasked(&self) -> usize {
         self.left.len()
-    }
-
-    pub(super) fn requests(&self) -> u32 {
-        self.requests
     }
 
     /// What there is to tell.
@@ -326,9 +317,7 @@ impl Interview {
     fn present(&mut self, unit: Unit, reply: Reply, rtt: Duration) {
         match reply {
             Reply::Exception(exception) if self.says_absent(exception) => self.gone(Some(rtt)),
-            Reply::Exception(
-                Exception::ILLEGAL_FUNCTION | Exception::ILLEGAL_ADDRESS | Exception::ILLEGAL_VALUE,
-            )
+            Reply::Exception(Exception::ILLEGAL_FUNCTION | Exception::ILLEGAL_ADDRESS | Exception::ILLEGAL_VALUE)
             | Reply::Registers(_)
             | Reply::Bits(_)
             | Reply::Identification(_) => {
@@ -393,7 +382,7 @@ impl Interview {
         }
         rtts.sort_unstable();
         let rtt = rtts.get(rtts.len() / 2).copied().unwrap_or_default();
-        let found = Found { unit, opening, identified, rtt };
+        let found = Found { unit, opening, identified, rtt, aliases: Units::default() };
         if let Some(same) = self.found.iter().find(|known| same_again(known, &found)) {
             self.stage = Stage::Alias(Box::new(Alias::pair(same.unit, found.unit, sample(&same.identified))));
             self.found.push(found);
@@ -426,9 +415,9 @@ impl Interview {
                     }
                     None => core::mem::take(&mut self.left),
                 };
-                if let Some(found) = self.found.iter().find(|found| found.unit == unit) {
-                    let (identified, rtt) = (found.identified.clone(), found.rtt);
-                    self.fresh = Some(Finding::Aliases(unit, identified, rtt, aliases));
+                if let Some(found) = self.found.iter_mut().find(|found| found.unit == unit) {
+                    aliases.iter().for_each(|alias| found.aliases.insert(alias));
+                    self.fresh = Some(Finding::Aliases(unit, found.identified.clone(), found.rtt, found.aliases));
                 }
                 if asked.is_none() {
                     self.verdict = Some(Verdict::Agnostic);
@@ -439,7 +428,7 @@ impl Interview {
                 if by_register {
                     self.identification = false;
                 }
-                for unit in absent {
+                if let Some(unit) = absent {
                     self.left.remove(unit);
                 }
                 if let Some(found) = pair.and_then(|unit| self.found.iter().find(|found| found.unit == unit)) {

@@ -8,9 +8,9 @@ mod alias;
 mod interview;
 mod order;
 pub mod pace;
-pub mod verdict;
 #[cfg(test)]
 mod tests;
+pub mod verdict;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -215,7 +215,8 @@ impl Survey {
 
     /// Takes in what happened to a host.
     pub fn handle(&mut self, host: HostId, input: Input, now: Timestamp) {
-        let most = self.pace.most_connections(self.target(host));
+        let target = self.target(host);
+        let (most, serial) = (self.pace.most_connections(target), target.serial().is_some());
         let Some(active) = self.active.get_mut(&host) else { return };
         match (active.link, input) {
             (Link::Dialing, Input::Connected) => {
@@ -233,15 +234,14 @@ impl Survey {
                 active.link = Link::Up;
                 active.interview.heard(reply, rtt);
             }
-            (Link::Asked, Input::Foreign) => self.end(host, Verdict::OtherMaster),
-            (Link::Asked, input @ (Input::Silent | Input::Garbled | Input::Lost)) => {
-                let serial = self.segment.targets()[usize::from(host.0)].serial().is_some();
+            (Link::Asked, Input::Foreign) if serial => self.end(host, Verdict::OtherMaster),
+            (Link::Asked, input @ (Input::Silent | Input::Garbled | Input::Foreign | Input::Lost)) => {
                 active.link = if serial { Link::Up } else { Link::Down };
                 let jitter = Duration::from_millis(u64::from(self.dice.below(JITTER)));
                 active.ready = now + if serial { Duration::ZERO } else { COOL + jitter };
                 match input {
                     Input::Silent => active.interview.silent(),
-                    Input::Garbled => active.interview.garbled(),
+                    Input::Garbled | Input::Foreign => active.interview.garbled(),
                     _ => active.interview.lost(),
                 }
                 if !serial && active.connections >= most {
