@@ -1,6 +1,7 @@
 //! The edges: sockets and sessions. Each knows the inbox and its own queue of orders, and nothing else.
 
 pub mod broker;
+pub mod bus;
 pub mod inquire;
 pub mod interfaces;
 pub mod link;

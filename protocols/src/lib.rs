@@ -8,6 +8,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod bacnet;
+mod dice;
 pub mod enip;
 pub mod mdns;
 pub mod modbus;

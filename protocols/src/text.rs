@@ -37,7 +37,7 @@ pub fn plain(bytes: &[u8], most: usize) -> Box<str> {
 }
 
 /// Control characters, line and paragraph separators, bidirectional controls (UAX #9), zero-width and byte-order marks.
-fn steers(c: char) -> bool {
+pub(crate) fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
