@@ -111,8 +111,8 @@ fn a_late_reply_on_a_line_is_never_taken_for_the_next() {
     let target = wayside_protocols::modbus::segment::Segment::new(&[written], &[""; 0], None, 502).unwrap();
     let target = target.targets()[0].clone();
 
-    let (right, late) = on_a_bus(async |bus| {
-        let (mut right, mut late) = (0, 0);
+    let (right, late, why) = on_a_bus(async |bus| {
+        let (mut right, mut late, mut why) = (0, 0, String::new());
         for turn in 0..24 {
             let request = Request::read(Table::HoldingRegisters, 10, 2).unwrap();
             let unit = Unit(1 + turn % 2);
@@ -124,12 +124,15 @@ fn a_late_reply_on_a_line_is_never_taken_for_the_next() {
                     right += 1;
                 }
                 Ok((reply, _)) => panic!("{reply:?}"),
-                Err(_) => late += 1,
+                Err(error) => {
+                    late += 1;
+                    why = error.to_string();
+                }
             }
         }
-        (right, late)
+        (right, late, why)
     });
-    assert!(right >= 4 && late >= 4, "{right} right, {late} late");
+    assert!(right >= 4 && late >= 4, "{right} right, {late} late: {why}");
     plant.line_ledger(&path).only_reads("the line");
 }
 

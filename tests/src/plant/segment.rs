@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::device::{Device, Identity};
-use super::host::Host;
+use super::host::{Absent, Host};
 use super::sunspec::Image;
 
 /// Which units the devices have.
@@ -33,10 +33,10 @@ pub struct Resident {
     pub unit: Option<u8>,
     /// The service it should be translated to.
     pub service: &'static str,
+    /// The profile that fits it, if it does not tell all by SunSpec.
+    pub profile: Option<&'static str>,
     /// Who made it.
-    pub manufacturer: String,
-    /// Its model, as it says itself.
-    pub model: String,
+    pub manufacturer: &'static str,
     /// Its serial number, where it tells it.
     pub serial: Option<String>,
 }
@@ -64,12 +64,15 @@ impl Segment {
                 Ids::Usual => USUAL_NATIVE[number % USUAL_NATIVE.len()],
                 Ids::Drawn => dice.random_range(1..=247),
             };
-            let unit = (number % 2 == 1).then_some(unit);
+            let unit = (number / KINDS % 2 == 1).then_some(unit);
             let device = segment.settle(number, address, unit);
-            segment.hosts.push((
-                address,
-                unit.map_or_else(|| Host::agnostic(device.clone()), |unit| Host::native(unit, device.clone())),
-            ));
+            let host = match unit {
+                None => Host::agnostic(device),
+                Some(unit) => {
+                    Host { absent: Absent::Exception(EXCUSES[number % EXCUSES.len()]), ..Host::native(unit, device) }
+                }
+            };
+            segment.hosts.push((address, host));
         }
         for (gateway, address) in places.take(GATEWAYS).enumerate() {
             let units: Vec<u8> = match ids {
@@ -92,44 +95,80 @@ impl Segment {
 
     /// The `number`th device moves in.
     fn settle(&mut self, number: usize, address: SocketAddr, unit: Option<u8>) -> Device {
-        let (service, manufacturer, model, serial, device) = make(number);
-        self.residents.push(Resident {
-            address,
-            unit,
-            service,
-            manufacturer: manufacturer.into(),
-            model: model.into(),
-            serial: Some(serial),
-        });
+        let (service, profile, manufacturer, serial, device) = make(number);
+        self.residents.push(Resident { address, unit, service, profile, manufacturer, serial });
         device
     }
 }
 
-fn make(number: usize) -> (&'static str, &'static str, &'static str, String, Device) {
+type Made = (&'static str, Option<&'static str>, &'static str, Option<String>, Device);
+
+/// The `number`th device: each of the kinds in turn.
+fn make(number: usize) -> Made {
     let serial = format!("SN{:06}", 1_000 + number * 37);
-    match number % 4 {
+    let plain = Device::default();
+    match number % KINDS {
         0 => {
             let image = Image::new(40_000, 66, "Fronius", "Symo 10.0-3-M", "3.1", &serial).inverter(4_321, 5_001);
-            ("modbus.inverter", "Fronius", "Symo 10.0-3-M", serial, image.into_device(Device::default()))
+            ("modbus.inverter", None, "Fronius", Some(serial), image.into_device(plain))
         }
         1 => {
-            let image = Image::new(0, 65, "SolarEdge", "SE10K", "4.12", &serial).inverter(812, 4_999);
-            ("modbus.inverter", "SolarEdge", "SE10K", serial, image.into_device(Device::default()))
+            let image = Image::new(40_000, 65, "KOSTAL", "PLENTICORE plus 7.0", "1.44", &serial).inverter(812, 4_999);
+            ("modbus.inverter", Some("kostal-plenticore"), "KOSTAL", Some(serial), image.into_device(plain))
         }
         2 => {
             let image = Image::new(50_000, 65, "Fronius", "Smart Meter TS 65A-3", "1.3", &serial).meter(-250);
-            ("modbus.meter", "Fronius", "Smart Meter TS 65A-3", serial, image.into_device(Device::default()))
+            ("modbus.meter", None, "Fronius", Some(serial), image.into_device(plain))
+        }
+        3 => {
+            let mut identity = Identity::basic("Schneider Electric", "ATV312HU15N4", "V1.3");
+            identity.conformity = 0x01;
+            let device = Device::identified(identity).holding(3_201, &[0x0007, 500, 500, 31, 42, 0, 4_000]);
+            ("modbus.drive", Some("schneider-atv312"), "Schneider Electric", None, device)
+        }
+        4 => {
+            let mut identity = Identity::basic("Siemens AG", "7KM2200", "V3.2.1").with(4, "SENTRON").with(5, "PAC2200");
+            identity.part = 16;
+            ("modbus.meter", Some("siemens-pac2200"), "Siemens AG", None, Device::identified(identity))
+        }
+        5 => {
+            // Known by its registers alone.
+            let mut words = vec![0; 80];
+            for (address, value) in [(0, 230.1), (2, 231.7), (4, 229.4), (6, 1.5), (0x34, 345.0), (0x46, 49.98)] {
+                words[address..address + 2].copy_from_slice(&float(value));
+            }
+            ("modbus.meter", Some("eastron-sdm630"), "Eastron", None, plain.input(0, &words))
+        }
+        6 => {
+            // Likewise; it gives two words at once and no more.
+            let mut device = plain;
+            for (address, value) in
+                [(1_000, 3), (1_014, 17_000_000 + number as u32), (1_016, 310_420), (1_020, 6_900_000)]
+            {
+                device = device.holding(address, &[(value >> 16) as u16, (value & 0xFFFF) as u16]);
+            }
+            device.most = Some(2);
+            ("modbus.charger", Some("keba-p30"), "KEBA", None, device)
         }
         _ => {
-            let mut identity = Identity::basic("Schneider Electric", "METSEPM5560", "V2.7").with(0x05, "PM5560");
-            identity.conformity = [0x82, 0, 0x01, 0x81][number / 4 % 4];
-            ("modbus.meter", "Schneider Electric", "METSEPM5560", serial, Device::identified(identity))
+            let mut identity = Identity::basic("Schneider Electric", "iEM3155", "V1.7").with(0x80, &serial);
+            identity.conformity = 0;
+            ("modbus.meter", Some("schneider-iem3000"), "Schneider Electric", None, Device::identified(identity))
         }
     }
 }
 
+/// A float in two words, the high one first.
+fn float(value: f32) -> [u16; 2] {
+    let bits = value.to_bits();
+    [(bits >> 16) as u16, (bits & 0xFFFF) as u16]
+}
+
+const KINDS: usize = 8;
 const NATIVE: usize = 16;
 const GATEWAYS: usize = 4;
 const UNITS: usize = 4;
 const USUAL_NATIVE: [u8; 8] = [1, 2, 3, 255, 1, 126, 10, 1];
 const USUAL_GATEWAY: [[u8; UNITS]; GATEWAYS] = [[1, 2, 3, 4], [1, 2, 10, 11], [1, 5, 17, 100], [2, 3, 20, 33]];
+/// What those that look at the unit say of others: no path, no answer, failure.
+const EXCUSES: [u8; 3] = [0x0A, 0x0B, 0x04];
