@@ -107,8 +107,8 @@ TAKEN = [
     ("LITHIUM", [803], "Battery", LITHIUM, "string", STRING),
 ]
 KINDS = {
-    "int16": "Int16", "uint16": "Uint16", "count": "Uint16", "acc32": "Acc32", "int32": "Int32", "uint32": "Uint32",
-    "acc64": "Acc64", "uint64": "Uint64", "float32": "Float32", "enum16": "Enum16", "bitfield16": "Bits16",
+    "int16": "Int16", "uint16": "Uint16", "count": "Uint16", "acc32": "Acc32", "uint32": "Uint32",
+    "uint64": "Uint64", "float32": "Float32", "enum16": "Enum16", "bitfield16": "Bits16",
     "bitfield32": "Bits32",
 }
 UNITS = {"C": "°C", "Pct": "%", "PF": "", "Var": "var", "WH": "Wh", "AH": "Ah", "%WHRtg": "%", "% WChaMax": "%",

@@ -69,7 +69,9 @@ pub fn value(point: &Point, words: &[u16], exponent: Option<u16>) -> Result<Valu
         return Err(Missing::Unanswered);
     }
     if let Format::Text(_) = point.format {
-        let text = cleaned(&bytes(words, point.order), MOST_TEXT).ok_or(Missing::NotImplemented)?;
+        // Letters stand in the order they are read, whichever register of a number comes first.
+        let swapped = if point.order.bytes_swapped() { Order::Badc } else { Order::Abcd };
+        let text = cleaned(&bytes(words, swapped), MOST_TEXT).ok_or(Missing::NotImplemented)?;
         return Ok(Value::Text(text));
     }
     let raw = raw(words, point.order);

@@ -9,18 +9,23 @@ use alloc::vec::Vec;
 use super::super::identity::{Identity, cleaned};
 use super::super::profile::{Expected, Format, Profile, Profiles, Register, Wanted};
 use super::super::reading::{raw, value};
-use super::super::reply::Reply;
+use super::super::reply::{Exception, Reply};
 use super::super::request::{Request, Table};
 use crate::service::Value;
+
+/// Table, address and width of a read.
+type Place = (Table, u16, u16);
 
 /// Reads a few registers, those that say most first, and keeps the score of each profile.
 #[derive(Clone, Debug)]
 pub(super) struct Fingerprints {
     candidates: Vec<Arc<Profile>>,
     /// What was answered to each read: table, address and width.
-    heard: BTreeMap<(Table, u16, u16), Option<Reply>>,
-    next: Option<(Table, u16, u16)>,
+    heard: BTreeMap<Place, Option<Reply>>,
+    next: Option<Place>,
     silent: u8,
+    /// Tables whose function the device does not know.
+    unknown: Vec<Table>,
 }
 
 /// What the registers say.
@@ -36,7 +41,7 @@ impl Fingerprints {
         let possible =
             |profile: &&Arc<Profile>| !profile.rules.registers.is_empty() && !profile.rules.contradicted(identity);
         let candidates = profiles.iter().filter(possible).cloned().collect();
-        let mut fingerprints = Self { candidates, heard: BTreeMap::new(), next: None, silent: 0 };
+        let mut fingerprints = Self { candidates, heard: BTreeMap::new(), next: None, silent: 0, unknown: Vec::new() };
         fingerprints.next = fingerprints.choose();
         fingerprints
     }
@@ -49,13 +54,16 @@ impl Fingerprints {
     pub(super) fn handle(&mut self, reply: Option<&Reply>) {
         let Some(next) = self.next.take() else { return };
         self.silent = if reply.is_some() { 0 } else { self.silent + 1 };
+        if matches!(reply, Some(Reply::Exception(Exception::ILLEGAL_FUNCTION))) {
+            self.unknown.push(next.0);
+        }
         self.heard.insert(next, reply.cloned());
         self.next = self.choose();
     }
 
     /// The register to read next: of the profile that can come out best, the rule that weighs most. Where several can,
     /// the one whose answer serves most of them.
-    fn choose(&self) -> Option<(Table, u16, u16)> {
+    fn choose(&self) -> Option<Place> {
         if self.heard.len() >= MOST_PROBES || self.silent >= MOST_SILENCE {
             return None;
         }
@@ -64,19 +72,19 @@ impl Fingerprints {
             let score = self.score(profile);
             let open = score.open > 0.0;
             let can = score.now + score.open;
-            (open && can >= ENOUGH && (can > leader.now || score.now >= leader.now)).then_some((profile, score))
+            (open && can >= ENOUGH && (can + MARGIN > leader.now || score.now >= leader.now)).then_some((profile, score))
         });
         let open: Vec<_> = open.collect();
         // Whoever leads is asked to the end; before anybody does, the question that most can use is asked.
         let place = |rule: &Register| (rule.point.table, rule.point.address, rule.point.width());
-        let asked_by = |place_wanted: (Table, u16, u16)| {
+        let asked_by = |place_wanted: Place| {
             let asking =
                 |profile: &&&Arc<Profile>| profile.rules.registers.iter().any(|rule| place(rule) == place_wanted);
             open.iter().map(|(profile, _)| profile).filter(asking).count()
         };
-        let mut best: Option<((f32, usize, f32), (Table, u16, u16))> = None;
+        let mut best: Option<((f32, usize, f32), Place)> = None;
         for (profile, score) in &open {
-            for rule in profile.rules.registers.iter().filter(|rule| !self.heard.contains_key(&place(rule))) {
+            for rule in profile.rules.registers.iter().filter(|rule| self.outcome(rule).is_none()) {
                 let rank = (score.now, asked_by(place(rule)), rule.weight);
                 if best.is_none_or(|(most, _)| rank > most) {
                     best = Some((rank, place(rule)));
@@ -124,8 +132,12 @@ impl Fingerprints {
         })
     }
 
-    /// Whether the rule holds; `None` before its register is read.
+    /// Whether the rule holds; `None` before its register is read. A device that does not know a table's function has
+    /// none of its registers.
     fn outcome(&self, rule: &Register) -> Option<bool> {
+        if self.unknown.contains(&rule.point.table) {
+            return Some(false);
+        }
         let heard = self.heard.get(&(rule.point.table, rule.point.address, rule.point.width()))?;
         Some(heard.as_ref().and_then(|reply| fits(rule, reply)) == Some(true))
     }
@@ -210,8 +222,8 @@ fn shown(rule: &Register, words: &[u16]) -> alloc::string::String {
     }
 }
 
-/// The most registers one inquiry looks at.
-pub(super) const MOST_PROBES: usize = 16;
+/// The most registers one inquiry looks at: one for most of the profiles that are recognised by registers alone.
+pub(super) const MOST_PROBES: usize = 24;
 /// The most requests in a row that are not answered before it is left alone.
 const MOST_SILENCE: u8 = 2;
 /// Less than this is no match.

@@ -4,7 +4,7 @@
 mod fingerprint;
 mod identified;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -22,7 +22,7 @@ use super::profile::{Profile, Profiles};
 use super::reading::value;
 use super::reply::{Exception, Part, Reply};
 use super::request::{Objects, Request};
-use super::sunspec::{Layout, Walk};
+use super::sunspec::{Found, Layout, Walk};
 
 /// What became of one request.
 #[derive(Clone, Debug, PartialEq)]
@@ -248,8 +248,7 @@ impl Inquiry {
     }
 
     fn walked(&mut self, walk: Walk) -> Step {
-        let (layout, identity, common, remarks) = walk.finish();
-        let Some(layout) = layout else {
+        let Some(Found { layout, identity, common, remarks }) = walk.finish() else {
             return if self.profile.is_some() { Step::Done } else { self.fingerprint() };
         };
         let models: Vec<String> = layout.blocks.iter().map(|block| block.model.to_string()).collect();

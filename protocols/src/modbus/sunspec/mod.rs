@@ -4,6 +4,8 @@
 //! (github.com/sunspec/models, Apache-2.0) say what stands in each.
 
 mod models;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use alloc::boxed::Box;
@@ -13,7 +15,7 @@ use alloc::vec::Vec;
 use super::profile::{Class, Format, Meaning, Point, Sort};
 use super::request::Table;
 pub use models::Model;
-pub use walk::Walk;
+pub use walk::{Found, Walk};
 
 /// The models a device has, and where each stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,9 +97,7 @@ pub(crate) enum Kind {
     Int16,
     Uint16,
     Acc32,
-    Int32,
     Uint32,
-    Acc64,
     Uint64,
     Float32,
     Enum16,
@@ -113,9 +113,7 @@ impl Row {
             Kind::Int16 => (Format::I16, &[0x8000_u64][..]),
             Kind::Uint16 => (Format::U16, &[0xFFFF][..]),
             Kind::Acc32 => (Format::U32, &[0][..]),
-            Kind::Int32 => (Format::I32, &[0x8000_0000][..]),
             Kind::Uint32 => (Format::U32, &[0xFFFF_FFFF][..]),
-            Kind::Acc64 => (Format::U64, &[0][..]),
             Kind::Uint64 => (Format::U64, &[u64::MAX][..]),
             Kind::Float32 => (Format::F32, &[][..]),
             Kind::Enum16 | Kind::Bits16 => (Format::U16, &[0xFFFF][..]),
@@ -143,11 +141,13 @@ impl Row {
             Kind::Bits16 | Kind::Bits32 => {
                 (Meaning::Flags(states().map(|(bit, word)| (bit as u8, word)).collect()), Sort::State)
             }
-            Kind::Acc32 | Kind::Acc64 => (Meaning::Number, Sort::Total),
+            Kind::Acc32 => (Meaning::Number, Sort::Total),
             Kind::Text(_) => (Meaning::Number, Sort::Identity),
             _ if self.name.starts_with("energy_") => (Meaning::Number, Sort::Total),
             _ if self.name.ends_with("_rating") => (Meaning::Number, Sort::Setting),
-            _ => (Meaning::Number, Sort::Measure),
+            Kind::Int16 | Kind::Uint16 | Kind::Uint32 | Kind::Uint64 | Kind::Float32 => {
+                (Meaning::Number, Sort::Measure)
+            }
         };
         Some(point)
     }

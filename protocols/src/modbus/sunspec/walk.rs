@@ -23,6 +23,19 @@ pub struct Walk {
     remarks: Vec<Box<str>>,
 }
 
+/// What a walk found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The models.
+    pub layout: Layout,
+    /// What the first common model says.
+    pub identity: Identity,
+    /// Where that was read, and its words.
+    pub common: Option<(Span, Vec<u16>)>,
+    /// What was wrong with the chain.
+    pub remarks: Vec<Box<str>>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     /// The marker at this one of [`BASES`], with the number and length of the first model.
@@ -132,10 +145,15 @@ impl Walk {
         !self.blocks.is_empty()
     }
 
-    /// What was found: the layout, what the first common model says, where that was read and its words.
-    pub fn finish(self) -> (Option<Layout>, Identity, Option<(Span, Vec<u16>)>, Vec<Box<str>>) {
-        let layout = self.found().then_some(Layout { base: self.base, blocks: self.blocks });
-        (layout, self.identity, self.common, self.remarks)
+    /// What was found; `None` if there is no SunSpec.
+    pub fn finish(self) -> Option<Found> {
+        let (identity, common, remarks) = (self.identity, self.common, self.remarks);
+        (!self.blocks.is_empty()).then_some(Found {
+            layout: Layout { base: self.base, blocks: self.blocks },
+            identity,
+            common,
+            remarks,
+        })
     }
 
     /// A model whose number and length stand at `at`.
