@@ -15,6 +15,7 @@ use super::unit::{Unit, Units};
 pub struct Segment {
     targets: Vec<Target>,
     denied: Vec<Target>,
+    written: Vec<(Box<str>, Vec<Target>)>,
     units: Option<Units>,
 }
 
@@ -42,22 +43,20 @@ impl Segment {
             }
         }
         let (mut kept, mut left) = (BTreeSet::new(), BTreeSet::new());
+        let mut lines = Vec::new();
         for (at, text) in targets.iter().enumerate() {
             match Written::read(text.as_ref(), port) {
                 Err(error) => wrong.push(SegmentError::Target(at, error)),
                 Ok(written) => {
-                    let before = kept.len();
-                    for target in spread(written) {
-                        let out = denied.iter().any(|denied| denied.covers(&target));
-                        if out {
-                            left.insert(target)
-                        } else {
-                            kept.insert(target)
-                        };
-                    }
-                    if kept.len() == before && !left.is_empty() && wrong.is_empty() {
+                    let (out, new): (Vec<_>, Vec<_>) =
+                        spread(written).partition(|target| denied.iter().any(|denied| denied.covers(target)));
+                    if new.is_empty() {
                         wrong.push(SegmentError::Denied(at, text.as_ref().into()));
                     }
+                    left.extend(out);
+                    // What is written twice is asked once, for the first.
+                    let new: Vec<Target> = new.into_iter().filter(|target| kept.insert(target.clone())).collect();
+                    lines.push((Box::from(text.as_ref()), new));
                     if kept.len() > MOST_TARGETS {
                         wrong.push(SegmentError::Many(kept.len()));
                         break;
@@ -74,12 +73,12 @@ impl Segment {
         if !wrong.is_empty() {
             return Err(wrong);
         }
-        Ok(Self { targets: kept.into_iter().collect(), denied: left.into_iter().collect(), units })
+        Ok(Self { targets: kept.into_iter().collect(), denied: left.into_iter().collect(), written: lines, units })
     }
 
     /// Just these connections.
     pub fn of(targets: Vec<Target>, units: Option<Units>) -> Self {
-        Self { targets, denied: Vec::new(), units }
+        Self { targets, denied: Vec::new(), written: Vec::new(), units }
     }
 
     /// Whom to ask, in rising order.
@@ -90,6 +89,11 @@ impl Segment {
     /// Who would have been asked, but is denied.
     pub fn denied(&self) -> &[Target] {
         &self.denied
+    }
+
+    /// Each target as it was written, with the connections it means that no earlier one does.
+    pub fn written(&self) -> impl Iterator<Item = (&str, &[Target])> {
+        self.written.iter().map(|(text, targets)| (&**text, &targets[..]))
     }
 
     /// Which units may be asked behind `target`: 1 to 247, and on TCP 255, where devices often answer for themselves.

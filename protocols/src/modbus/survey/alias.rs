@@ -22,6 +22,8 @@ pub(super) struct Alias {
     step: Step,
     /// Whether only this one other unit is asked about.
     pair: bool,
+    /// Whether the same content makes them one; if not, only whether the other is there is to be known.
+    merge: bool,
 }
 
 enum Step {
@@ -37,8 +39,9 @@ pub(super) enum Told {
     NotYet(Box<Alias>),
     /// It is one device; `asked` is the other unit, if only that was asked about.
     Same { unit: Unit, asked: Option<Unit> },
-    /// They are not one; these are not there at all. `by_register` if only what is read tells that.
-    Other { pair: Option<Unit>, absent: Option<Unit>, by_register: bool },
+    /// They are not one. `pair` is the other unit, if only that was asked about; `absent` is not there at all, and
+    /// `excuse` is how that was said of a unit for which identification was answered all the same.
+    Other { pair: Option<Unit>, absent: Option<Unit>, excuse: Option<Exception> },
 }
 
 impl Alias {
@@ -46,12 +49,22 @@ impl Alias {
     pub(super) fn all(first: Unit, three: [Unit; 3], probe: Request, opening: Reply, sample: Request) -> Self {
         let [one, two, last] = three;
         let opening = Some((probe, opening));
-        Self { first, twins: [one, two].into(), opening, last, sample, step: Step::Identity(0), pair: false }
+        Self {
+            first,
+            twins: [one, two].into(),
+            opening,
+            last,
+            sample,
+            step: Step::Identity(0),
+            pair: false,
+            merge: true,
+        }
     }
 
-    /// Whether the devices at two units, which say the same of themselves, are one.
-    pub(super) fn pair(first: Unit, other: Unit, sample: Request) -> Self {
-        Self { first, twins: Vec::new(), opening: None, last: other, sample, step: Step::Here, pair: true }
+    /// Whether the devices at two units, which say the same of themselves, are one; without `merge` only whether the
+    /// other is there at all.
+    pub(super) fn pair(first: Unit, other: Unit, sample: Request, merge: bool) -> Self {
+        Self { first, twins: Vec::new(), opening: None, last: other, sample, step: Step::Here, pair: true, merge }
     }
 
     pub(super) fn request(&self) -> (Unit, Request) {
@@ -69,16 +82,22 @@ impl Alias {
                 let same = self.opening.as_ref().is_some_and(|(_, opening)| *opening == reply);
                 if gone || !same {
                     let absent = self.twins.get(at).copied().filter(|_| gone);
-                    return Told::Other { pair: None, absent, by_register: false };
+                    return Told::Other { pair: None, absent, excuse: None };
                 }
                 self.step = if at + 1 < self.twins.len() { Step::Identity(at + 1) } else { Step::Here };
             }
             Step::Here => self.step = Step::There(reply),
             Step::There(ref here) if *here == reply => return self.same(),
-            Step::There(_) if gone => return self.other(true),
-            Step::There(ref here) => self.step = Step::HereAgain(here.clone()),
+            Step::There(ref here) => match reply {
+                // Whoever answers for units that are not there can tell who it is, but not what they hold.
+                Reply::Exception(exception) if gone || (excuses(exception) && !matches!(here, Reply::Exception(_))) => {
+                    return Told::Other { pair: None, absent: Some(self.last), excuse: Some(exception) };
+                }
+                _ if !self.merge => return self.other(),
+                _ => self.step = Step::HereAgain(here.clone()),
+            },
             // What the first one holds did not change: it was another that answered.
-            Step::HereAgain(ref here) if *here == reply => return self.other(false),
+            Step::HereAgain(ref here) if *here == reply => return self.other(),
             Step::HereAgain(_) => return self.same(),
         }
         Told::NotYet(self)
@@ -89,15 +108,29 @@ impl Alias {
             Step::Identity(at) => self.twins.get(at).copied(),
             Step::Here | Step::There(_) | Step::HereAgain(_) => None,
         };
-        Told::Other { pair: self.pair.then_some(self.last), absent, by_register: false }
+        Told::Other { pair: self.pair.then_some(self.last), absent, excuse: None }
     }
 
     fn same(&self) -> Told {
-        Told::Same { unit: self.first, asked: self.pair.then_some(self.last) }
+        match self.merge {
+            true => Told::Same { unit: self.first, asked: self.pair.then_some(self.last) },
+            false => self.other(),
+        }
     }
 
-    fn other(&self, gone: bool) -> Told {
-        let absent = (gone && !self.pair).then_some(self.last);
-        Told::Other { pair: self.pair.then_some(self.last), absent, by_register: gone && !self.pair }
+    fn other(&self) -> Told {
+        Told::Other { pair: self.pair.then_some(self.last), absent: None, excuse: None }
     }
+}
+
+/// Whether an exception may mean that the unit is not there: it says nothing about what was asked.
+fn excuses(exception: Exception) -> bool {
+    !matches!(
+        exception,
+        Exception::ILLEGAL_FUNCTION
+            | Exception::ILLEGAL_ADDRESS
+            | Exception::ILLEGAL_VALUE
+            | Exception::ACKNOWLEDGE
+            | Exception::BUSY
+    )
 }

@@ -383,8 +383,8 @@ impl Interview {
         rtts.sort_unstable();
         let rtt = rtts.get(rtts.len() / 2).copied().unwrap_or_default();
         let found = Found { unit, opening, identified, rtt, aliases: Units::default() };
-        if let Some(same) = self.found.iter().find(|known| same_again(known, &found)) {
-            self.stage = Stage::Alias(Box::new(Alias::pair(same.unit, found.unit, sample(&same.identified))));
+        if let Some((same, merge)) = self.twin(&found) {
+            self.stage = Stage::Alias(Box::new(Alias::pair(same.unit, found.unit, sample(&same.identified), merge)));
             self.found.push(found);
             return;
         }
@@ -423,19 +423,35 @@ impl Interview {
                     self.verdict = Some(Verdict::Agnostic);
                 }
             }
-            Told::Other { pair, absent, by_register } => {
+            Told::Other { pair, absent, excuse } => {
                 self.distinct = true;
-                if by_register {
+                if let Some(excuse) = excuse {
                     self.identification = false;
+                    self.absent = Some(excuse);
                 }
                 if let Some(unit) = absent {
                     self.left.remove(unit);
+                    self.found.retain(|found| found.unit != unit);
                 }
                 if let Some(found) = pair.and_then(|unit| self.found.iter().find(|found| found.unit == unit)) {
                     self.fresh = Some(Finding::Device(found.unit, found.identified.clone(), found.rtt));
                 }
             }
         }
+    }
+
+    /// Whoever said the same before, and whether the same content would make them one.
+    ///
+    /// One serial number is one device, and at 0 and above 247 devices on TCP answer for themselves. As long as no unit
+    /// was said not to be there, even an identity may be the server's own, said for whatever unit is asked.
+    fn twin(&self, found: &Found) -> Option<(&Found, bool)> {
+        let own = |unit: Unit| unit.0 == 0 || unit.0 > 247;
+        let same = self
+            .found
+            .iter()
+            .find(|known| known.identified.identity == found.identified.identity && known.opening == found.opening)?;
+        let merge = found.identified.identity.serial.is_some() || own(found.unit) || own(same.unit);
+        (merge || !self.distinct).then_some((same, merge))
     }
 
     /// Nobody is at the unit that was asked for.
@@ -467,15 +483,6 @@ impl Interview {
         self.verdict = Some(verdict.clone());
         Next::End(verdict)
     }
-}
-
-/// Whether a device found at a second unit may be one that is known: the same serial number, or the same identity at a
-/// unit where devices on TCP answer for themselves.
-fn same_again(known: &Found, found: &Found) -> bool {
-    let (one, other) = (&known.identified.identity, &found.identified.identity);
-    let numbered = one.serial.is_some();
-    let own = |unit: Unit| unit.0 == 0 || unit.0 > 247;
-    one == other && known.opening == found.opening && (numbered || own(found.unit) || own(known.unit))
 }
 
 /// What is read at both units to tell whether they are one device.

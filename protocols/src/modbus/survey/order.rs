@@ -23,11 +23,14 @@ pub(super) fn order(dice: &mut Dice) -> Arc<[Unit]> {
     order.into()
 }
 
-/// The three of `units` that a device is least likely to have: the highest that nobody likes to use.
+/// The three of `units` that a device is least likely to have: the highest that nobody likes to use, or just the
+/// highest. `None` if there are no more than that: then all of them are asked anyway.
 pub(super) fn unlikely(units: &Units) -> Option<[Unit; 3]> {
-    let mut found = units.iter().filter(|unit| unit.0 < 248 && !LIKELY.contains(&unit.0)).collect::<Vec<_>>();
+    let mut found: Vec<Unit> = units.iter().filter(|unit| unit.0 < 248).collect();
+    // A stable sort: those that are liked go below the others, each rising.
+    found.sort_by_key(|unit| !LIKELY.contains(&unit.0));
     found.reverse();
-    found.get(..3).and_then(|three| three.try_into().ok())
+    if found.len() > 3 { found.get(..3).and_then(|three| three.try_into().ok()) } else { None }
 }
 
 /// Fisher and Yates.
@@ -62,6 +65,7 @@ mod tests {
     #[test]
     fn an_alias_is_looked_for_where_nobody_lives() {
         assert_eq!(unlikely(&Units::devices()), Some([247, 246, 245].map(Unit)));
-        assert_eq!(unlikely(&"1-3,13".parse().unwrap()), None);
+        assert_eq!(unlikely(&"1-3,13".parse().unwrap()), Some([13, 3, 2].map(Unit)));
+        assert_eq!(unlikely(&"1-3,255".parse().unwrap()), None);
     }
 }
