@@ -5,11 +5,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::Value;
 use wayside::clock::Clock;
 use wayside::io::inquire::{Found, Inquiry, Protocol, Told, inquire};
 use wayside_tests::daemon::Daemon;
 use wayside_tests::place::{Scratch, peer, python};
 use wayside_tests::wait::eventually;
+use wayside_tests::wayside::wayside;
 
 #[test]
 fn a_logix_says_its_identity() {
@@ -49,6 +51,29 @@ fn two_controllers_of_a_building_say_their_names() {
     assert_eq!(told[0].vendor_name.as_deref(), Some("Delta Controls"));
     assert_eq!((told[0].model.as_deref(), told[1].model.as_deref()), (Some("eBCON"), Some("ORCAview")));
     assert_eq!(told[0].firmware.as_deref(), Some("3.40"));
+}
+
+#[test]
+fn the_command_line_shows_both_in_the_shape_of_every_scan() {
+    let scratch = Scratch::new();
+    let _controller = enip_server("127.8.3.7:44818".parse().unwrap(), scratch.path());
+    let _building = bacnet_peer("127.8.3.5", "7", "AH-1", "eBCON", scratch.path());
+    for (protocol, address, model, service) in [
+        ("enip", "127.8.3.7:44818", "1756-L61/B LOGIX5561", "enip.plc"),
+        ("bacnet", "127.8.3.5:47808", "eBCON", "bacnet.device"),
+    ] {
+        let ran = wayside(&["scan", protocol, "127.8.3.0/28", "--deny", "127.8.3.1", "-o", "json"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let [row] = &report["devices"].as_array().unwrap()[..] else { panic!("{report}") };
+        assert_eq!(
+            (&row["address"], &row["model"], &row["service"]),
+            (&address.into(), &model.into(), &service.into())
+        );
+        assert_eq!(report["counts"]["denied"], 1);
+        let refused = wayside(&["scan", protocol, "8.8.8.8"]);
+        assert!(refused.code == 2 && refused.stderr.contains("public"), "{refused:?}");
+    }
 }
 
 fn ask(inquiry: Inquiry) -> Vec<Found> {

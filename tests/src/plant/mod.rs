@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::mpsc as answers;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
@@ -155,6 +156,11 @@ impl Plant {
     /// What every host with an address was asked so far.
     pub fn ledgers(&self) -> BTreeMap<SocketAddr, Ledger> {
         self.ask(|hall| hall.hosts.iter().map(|(address, host)| (*address, host.ledger.borrow().clone())).collect())
+    }
+
+    /// How long it has been running: the time its ledgers count from.
+    pub fn elapsed(&self) -> Duration {
+        self.ask(|hall| hall.start.elapsed())
     }
 
     /// Forgets what was asked so far.

@@ -177,7 +177,7 @@ fn seed() -> u64 {
 }
 
 /// Ends when the program is told to.
-fn enough() -> Result<impl Future<Output = ()>, Failure> {
+pub(super) fn enough() -> Result<impl Future<Output = ()>, Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::System)?;
     let mut end = signal(SignalKind::terminate()).map_err(Failure::System)?;
     Ok(async move {
