@@ -14,8 +14,9 @@ use wayside_tests::plant::Plant;
 use wayside_tests::plant::device::{Device, Identity};
 use wayside_tests::plant::host::{Absent, Host, Manner, Others};
 use wayside_tests::plant::segment::{Ids, Segment};
+use wayside_tests::plant::sunspec::Image;
 use wayside_tests::wait::eventually;
-use wayside_tests::wayside::{binary, wayside};
+use wayside_tests::wayside::{Wayside, binary, wayside};
 
 #[test]
 fn a_segment_with_the_units_that_people_choose_is_found_to_the_last_device() {
@@ -162,6 +163,44 @@ fn asked_to_end_it_ends_within_one_request() {
     assert!(survey.log().contains("Acme"), "what was found until then is told: {}", survey.log());
 }
 
+#[test]
+fn an_agent_notices_who_leaves_comes_back_and_becomes_another() {
+    let address = SocketAddr::from(([127, 7, 10, 3], PORT));
+    let inverter = |serial: &str| {
+        Image::new(40_000, 66, "Fronius", "Symo 10.0-3-M", "3.1", serial)
+            .inverter(4_321, 5_001)
+            .into_device(Device::default())
+    };
+    let plant = Plant::with(6, [(address, Host::agnostic(inverter("SN-A")))]);
+    let agent = Wayside::start(
+        None,
+        &format!(
+            "id = \"gw-1\"\n[mdns]\nenabled = false\n[modbus]\ninterval = \"1s\"\n\
+             [[modbus.segment]]\nname = \"hall\"\ntargets = [\"127.7.10.0/29:{PORT}\"]\nscan = true\npriority = 5\n"
+        ),
+    );
+    let known = |serial: &str| {
+        let rows = agent.instances("modbus.inverter");
+        let mut serials = rows.iter().map(|row| row["metadata"]["serial"].as_str().unwrap_or_default());
+        (rows.len() == 1 && serials.all(|known| known == serial)).then_some(())
+    };
+    eventually(LONG, "the inverter is a service", || known("SN-A"));
+    assert_eq!(agent.cli(&["find", "modbus.inverter", "--require", "loss<=0.01"]).code, 0);
+    // It thinks for 8 ms.
+    eventually(LONG, "its latency is known", || {
+        (agent.cli(&["find", "modbus.inverter", "--max-latency", "100ms"]).code == 0).then_some(())
+    });
+    assert_eq!(agent.cli(&["find", "modbus.inverter", "--max-latency", "2ms"]).code, 1);
+
+    plant.vanish(address);
+    eventually(LONG, "it departs", || agent.instances("modbus.inverter").is_empty().then_some(()));
+    plant.come_back(address).unwrap();
+    eventually(LONG, "it is back", || known("SN-A"));
+    plant.change(address, move |host| host.others = Others::Same(inverter("SN-B")));
+    eventually(LONG, "another is there in its place", || known("SN-B"));
+    plant.ledger(address).is_gentle("the inverter");
+}
+
 #[track_caller]
 fn scan(args: &[&str]) -> Value {
     let ran = wayside(&[&["scan", "modbus"], args, &["-o", "json"]].concat());
@@ -171,3 +210,4 @@ fn scan(args: &[&str]) -> Value {
 
 const PORT: u16 = 1_502;
 const SOON: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(100);

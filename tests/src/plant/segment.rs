@@ -1,8 +1,7 @@
 //! The segment that the survey's figures are told of: 254 addresses, 32 devices.
 //!
-//! Sixteen devices have a port of their own, half of them strict about the unit; four gateways at 9600 baud with a
-//! response timeout of 100 ms have four units each. They are known by device identification, by SunSpec, or by what
-//! stands in their registers alone.
+//! Sixteen devices have a port of their own; four gateways at 9600 baud with a response timeout of 100 ms have four units
+//! each. They are known by device identification, by SunSpec, or by what stands in their registers alone.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -18,9 +17,10 @@ use super::sunspec::Image;
 /// Which units the devices have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ids {
-    /// Those that people choose.
+    /// Those that people choose. Devices with a port of their own do not look at the unit, as most do not.
     Usual,
-    /// Drawn from 1 to 247.
+    /// Drawn from 1 to 247. Half of the devices with a port of their own answer to theirs alone, and say of all others
+    /// that there is no path, no answer, or a failure.
     Drawn,
 }
 
@@ -61,10 +61,9 @@ impl Segment {
         let mut segment = Self { hosts: Vec::new(), residents: Vec::new() };
         for (number, address) in places.by_ref().take(NATIVE).enumerate() {
             let unit = match ids {
-                Ids::Usual => USUAL_NATIVE[number % USUAL_NATIVE.len()],
-                Ids::Drawn => dice.random_range(1..=247),
+                Ids::Drawn if number >= KINDS => Some(dice.random_range(1..=247)),
+                Ids::Drawn | Ids::Usual => None,
             };
-            let unit = (number / KINDS % 2 == 1).then_some(unit);
             let device = segment.settle(number, address, unit);
             let host = match unit {
                 None => Host::agnostic(device),
@@ -168,7 +167,5 @@ const KINDS: usize = 8;
 const NATIVE: usize = 16;
 const GATEWAYS: usize = 4;
 const UNITS: usize = 4;
-const USUAL_NATIVE: [u8; 8] = [1, 2, 3, 255, 1, 126, 10, 1];
 const USUAL_GATEWAY: [[u8; UNITS]; GATEWAYS] = [[1, 2, 3, 4], [1, 2, 10, 11], [1, 5, 17, 100], [2, 3, 20, 33]];
-/// What those that look at the unit say of others: no path, no answer, failure.
 const EXCUSES: [u8; 3] = [0x0A, 0x0B, 0x04];
