@@ -3,6 +3,7 @@
 //! The only place that knows HTTP. Wire shapes are their own types; `openapi.json` describes them, and a test holds it
 //! and the routes together.
 
+pub mod devices;
 mod export;
 mod fields;
 mod health;

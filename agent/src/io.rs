@@ -2,7 +2,9 @@
 
 mod backoff;
 pub mod broker;
+pub mod bus;
 pub mod gnss;
+pub mod inquire;
 pub mod interfaces;
 pub mod link;
 pub mod probe;

@@ -7,5 +7,6 @@ pub mod config;
 pub mod driver;
 pub mod io;
 pub mod journal;
+pub mod profiles;
 pub mod running;
 pub mod words;

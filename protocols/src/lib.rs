@@ -7,6 +7,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod bacnet;
+mod dice;
+pub mod enip;
 pub mod gpsd;
 pub mod mdns;
 pub mod modbus;

@@ -12,6 +12,7 @@ pub mod http;
 pub mod mdns;
 pub mod net;
 pub mod place;
+pub mod plant;
 pub mod publisher;
 pub mod street;
 pub mod wait;

@@ -13,6 +13,7 @@ mod output;
 mod pages;
 mod rejected;
 mod run;
+mod scan;
 mod services;
 mod show;
 mod table;
@@ -68,6 +69,8 @@ enum Command {
     Nearby(nearby::Nearby),
     /// Follow changes as they come
     Watch(watch::Watch),
+    /// Look for devices on a network or a serial line, reading only
+    Scan(scan::Scan),
     /// Announce a service, for a time or for as long as a command runs
     Announce(announce::Announce),
     /// Withdraw a service that was announced here
@@ -88,6 +91,7 @@ impl Command {
             Self::Show(show) => wait(show.perform()),
             Self::Nearby(nearby) => wait(nearby.perform()),
             Self::Watch(watch) => wait(watch.perform()),
+            Self::Scan(scan) => wait(scan.perform()),
             Self::Announce(announce) => wait(announce.perform()),
             Self::Withdraw(withdraw) => wait(withdraw.perform()),
             Self::Completions(completions) => completions.perform(),

@@ -11,11 +11,11 @@ mod later;
 mod limits;
 mod mqtt;
 pub mod problem;
-mod section;
+pub(crate) mod section;
 mod service;
 pub mod settings;
 pub mod state;
-mod written;
+pub(crate) mod written;
 
 use std::path::PathBuf;
 

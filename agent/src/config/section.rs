@@ -12,7 +12,7 @@ use super::written::{Node, Table, Value};
 use crate::words;
 
 /// A table that may be written or not; either way its keys can be asked for.
-pub(super) struct Section<'t, 'f> {
+pub(crate) struct Section<'t, 'f> {
     table: Option<&'t Table>,
     origin: Origin,
     path: String,
@@ -23,27 +23,27 @@ pub(super) struct Section<'t, 'f> {
 /// What was found, and every key that was asked for (lists without their index), so that a test can hold
 /// `defaults.toml` against it.
 #[derive(Debug, Default)]
-pub(super) struct Notes {
-    pub(super) findings: Findings,
-    pub(super) known: BTreeSet<String>,
+pub(crate) struct Notes {
+    pub(crate) findings: Findings,
+    pub(crate) known: BTreeSet<String>,
 }
 
 /// What is wrong with one value: what, and a hint.
-pub(super) type Complaint = (String, String);
+pub(crate) type Complaint = (String, String);
 
 impl<'t, 'f> Section<'t, 'f> {
     /// The whole configuration.
-    pub(super) fn root(table: &'t Table, notes: &'f mut Notes) -> Self {
+    pub(crate) fn root(table: &'t Table, notes: &'f mut Notes) -> Self {
         Self { table: Some(table), origin: Origin::Nowhere, path: String::new(), asked: Vec::new(), notes }
     }
 
     /// Whether `key` is written.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.node(key).is_some()
     }
 
     /// Takes `key` and reads its value; a complaint is noted at its place.
-    pub(super) fn take<T>(
+    pub(crate) fn take<T>(
         &mut self,
         key: &'static str,
         read: impl FnOnce(&'t Node) -> Result<T, Complaint>,
@@ -59,19 +59,19 @@ impl<'t, 'f> Section<'t, 'f> {
     }
 
     /// A text.
-    pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
+    pub(crate) fn text(&mut self, key: &'static str) -> Option<String> {
         self.take(key, |node| text(node).map(str::to_owned))
     }
 
     /// A text that stands for something else.
-    pub(super) fn parsed<T: FromStr<Err: Display>>(&mut self, key: &'static str, hint: &str) -> Option<T> {
+    pub(crate) fn parsed<T: FromStr<Err: Display>>(&mut self, key: &'static str, hint: &str) -> Option<T> {
         self.take(key, |node| {
             text(node)?.parse().map_err(|error: T::Err| (format!("is wrong: {error}"), hint.to_owned()))
         })
     }
 
     /// A path, taken from the directory of the file it is written in.
-    pub(super) fn path(&mut self, key: &'static str) -> Option<PathBuf> {
+    pub(crate) fn path(&mut self, key: &'static str) -> Option<PathBuf> {
         self.take(key, |node| {
             let written = text(node)?;
             if written.is_empty() {
@@ -85,7 +85,7 @@ impl<'t, 'f> Section<'t, 'f> {
     }
 
     /// A number in `low..=high`.
-    pub(super) fn number(&mut self, key: &'static str, low: f64, high: f64) -> Option<f64> {
+    pub(crate) fn number(&mut self, key: &'static str, low: f64, high: f64) -> Option<f64> {
         self.take(key, |node| {
             let given = read(node, "a number", Value::number)?;
             // A NaN compares false with everything, so it is refused here too.
@@ -94,7 +94,7 @@ impl<'t, 'f> Section<'t, 'f> {
     }
 
     /// A whole number in `low..=high`.
-    pub(super) fn whole(&mut self, key: &'static str, low: u64, high: u64) -> Option<u64> {
+    pub(crate) fn whole(&mut self, key: &'static str, low: u64, high: u64) -> Option<u64> {
         self.take(key, |node| {
             let given = read(node, "a whole number", Value::whole)?;
             let whole = u64::try_from(given).ok().filter(|whole| (low..=high).contains(whole));
@@ -103,12 +103,12 @@ impl<'t, 'f> Section<'t, 'f> {
     }
 
     /// Yes or no.
-    pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
+    pub(crate) fn flag(&mut self, key: &'static str) -> Option<bool> {
         self.take(key, |node| read(node, "true or false", Value::flag))
     }
 
     /// A duration with its unit, in `low..=high`.
-    pub(super) fn duration(&mut self, key: &'static str, low: Duration, high: Duration) -> Option<Duration> {
+    pub(crate) fn duration(&mut self, key: &'static str, low: Duration, high: Duration) -> Option<Duration> {
         self.take(key, |node| {
             if node.value.number().is_some() {
                 return Err(("has no unit".to_owned(), "write it as text, like \"30s\"".to_owned()));
@@ -123,7 +123,7 @@ impl<'t, 'f> Section<'t, 'f> {
     }
 
     /// A list of texts; in the environment, separated by commas.
-    pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
+    pub(crate) fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
         self.take(key, |node| match (node.value.list(), from_environment(node)) {
             (Some(list), _) => list.iter().map(|item| text(item).map(str::to_owned)).collect(),
             (None, Some(text)) => {
@@ -134,7 +134,7 @@ impl<'t, 'f> Section<'t, 'f> {
     }
 
     /// The table at `key`, read by `read` and then searched for keys that nobody asked for.
-    pub(super) fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'t, '_>) -> T) -> T {
+    pub(crate) fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'t, '_>) -> T) -> T {
         let table = self.take(key, table);
         let origin = self.node(key).map_or(Origin::Nowhere, |node| node.origin.clone());
         let path = self.full(key);
@@ -142,7 +142,7 @@ impl<'t, 'f> Section<'t, 'f> {
     }
 
     /// Each table of the list at `key`, likewise.
-    pub(super) fn tables<T>(&mut self, key: &'static str, mut read: impl FnMut(&mut Section<'t, '_>) -> T) -> Vec<T> {
+    pub(crate) fn tables<T>(&mut self, key: &'static str, mut read: impl FnMut(&mut Section<'t, '_>) -> T) -> Vec<T> {
         let list = self.take(key, |node| {
             let hint = || format!("write [[{key}]], with two brackets");
             node.value.list().ok_or_else(|| (wrong_sort(&node.value, "a list of tables").0, hint()))
@@ -159,19 +159,19 @@ impl<'t, 'f> Section<'t, 'f> {
     }
 
     /// Every pair of the table at `key`, whose keys are free.
-    pub(super) fn pairs(&mut self, key: &'static str) -> Vec<(&'t str, &'t Node)> {
+    pub(crate) fn pairs(&mut self, key: &'static str) -> Vec<(&'t str, &'t Node)> {
         let pairs = self.take(key, table);
         pairs.into_iter().flat_map(|table| &table.0).map(|(key, node)| (key.as_str(), node)).collect()
     }
 
     /// Notes what is wrong with `key`, at its own place or, if it is missing, at this table's.
-    pub(super) fn complain(&mut self, key: &str, what: impl Into<String>, hint: impl Into<String>) {
+    pub(crate) fn complain(&mut self, key: &str, what: impl Into<String>, hint: impl Into<String>) {
         let problem = self.finding(key, what.into(), hint.into());
         self.note(problem);
     }
 
     /// Notes what a person should know about `key`.
-    pub(super) fn warn(&mut self, key: &str, what: impl Into<String>, hint: impl Into<String>) {
+    pub(crate) fn warn(&mut self, key: &str, what: impl Into<String>, hint: impl Into<String>) {
         let problem = self.finding(key, what.into(), hint.into());
         self.notes.findings.warnings.push(problem);
     }
@@ -191,7 +191,7 @@ impl<'t, 'f> Section<'t, 'f> {
 
     /// Notes every key that nobody asked for. One from the environment is only a warning: others, such as a
     /// container platform, set variables that begin like ours.
-    pub(super) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         let written = self.table.into_iter().flat_map(|table| table.0.keys());
         let unknown: Vec<&str> = written.map(String::as_str).filter(|key| !self.asked.contains(key)).collect();
         for key in unknown {
@@ -235,7 +235,7 @@ impl<'t, 'f> Section<'t, 'f> {
 }
 
 /// The text of a node.
-pub(super) fn text(node: &Node) -> Result<&str, Complaint> {
+pub(crate) fn text(node: &Node) -> Result<&str, Complaint> {
     node.value.text().ok_or_else(|| wrong_sort(&node.value, "a string"))
 }
 

@@ -10,14 +10,14 @@ use super::problem::{Origin, Problem};
 
 /// A value, and where it is written.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) value: Value,
-    pub(super) origin: Origin,
+pub(crate) struct Node {
+    pub(crate) value: Value,
+    pub(crate) origin: Origin,
 }
 
 /// A value of any of TOML's sorts.
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Text(String),
     Whole(i64),
     Number(f64),
@@ -28,33 +28,33 @@ pub(super) enum Value {
 }
 
 impl Value {
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
 
-    pub(super) fn whole(&self) -> Option<i64> {
+    pub(crate) fn whole(&self) -> Option<i64> {
         if let Self::Whole(whole) = self { Some(*whole) } else { None }
     }
 
     /// A number, whole or not; no range in a configuration reaches 2^53, where whole ones begin to lose digits.
-    pub(super) fn number(&self) -> Option<f64> {
+    pub(crate) fn number(&self) -> Option<f64> {
         if let Self::Number(number) = self { Some(*number) } else { self.whole().map(|whole| whole as f64) }
     }
 
-    pub(super) fn flag(&self) -> Option<bool> {
+    pub(crate) fn flag(&self) -> Option<bool> {
         if let Self::Flag(flag) = self { Some(*flag) } else { None }
     }
 
-    pub(super) fn list(&self) -> Option<&[Node]> {
+    pub(crate) fn list(&self) -> Option<&[Node]> {
         if let Self::List(list) = self { Some(list) } else { None }
     }
 
-    pub(super) fn table(&self) -> Option<&Table> {
+    pub(crate) fn table(&self) -> Option<&Table> {
         if let Self::Table(table) = self { Some(table) } else { None }
     }
 
     /// The sort, with its article, for `is a string, but must be a number`.
-    pub(super) fn sort(&self) -> &'static str {
+    pub(crate) fn sort(&self) -> &'static str {
         match self {
             Self::Text(_) => "a string",
             Self::Whole(_) => "a whole number",
@@ -69,12 +69,12 @@ impl Value {
 
 /// Keys with their values.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Table(pub(super) BTreeMap<String, Node>);
+pub(crate) struct Table(pub(crate) BTreeMap<String, Node>);
 
 impl Table {
     /// Lays `over` over this table: tables merge, lists of tables are appended (so that each file in `wayside.d` can
     /// bring a service of its own), everything else is replaced.
-    pub(super) fn lay(&mut self, over: Self) {
+    pub(crate) fn lay(&mut self, over: Self) {
         for (key, node) in over.0 {
             match (self.0.get_mut(&key).map(|under| &mut under.value), node.value) {
                 (Some(Value::Table(under)), Value::Table(table)) => under.lay(table),
@@ -87,7 +87,7 @@ impl Table {
     }
 
     /// Puts the value of environment variable `name` at `path`, replacing what is there.
-    pub(super) fn put(&mut self, path: &[&str], name: &str, value: &str) {
+    pub(crate) fn put(&mut self, path: &[&str], name: &str, value: &str) {
         let origin = Origin::Environment(Arc::from(name));
         let Some((last, above)) = path.split_last() else { return };
         let mut table = self;
@@ -105,7 +105,7 @@ impl Table {
 
 /// Reads one TOML text. What cannot be parsed is a problem, and what can is used all the same, so that one missing
 /// quote does not hide the other mistakes.
-pub(super) fn parse(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Table {
+pub(crate) fn parse(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Table {
     let place = Place { path: Arc::from(path), text };
     let (table, errors) = DeTable::parse_recoverable(text);
     problems.extend(errors.iter().map(|error| {

@@ -2,7 +2,7 @@
 
 use crate::time::{Duration, Timestamp};
 
-use super::dice::Dice;
+use crate::dice::Dice;
 
 /// The life of one record.
 #[derive(Clone, Debug)]

@@ -10,7 +10,6 @@ mod cache;
 mod caps;
 mod counters;
 mod crowd;
-mod dice;
 mod hearing;
 mod message;
 mod name;

@@ -5,6 +5,16 @@
 //! or it is an error.
 
 pub mod frame;
+pub mod identify;
+pub mod identity;
+pub mod plan;
+pub mod profile;
+pub mod reading;
 pub mod reply;
 pub mod request;
+pub mod segment;
+pub mod sunspec;
+pub mod survey;
+pub mod target;
+pub mod translate;
 pub mod unit;

@@ -128,6 +128,11 @@ impl Request {
         Span::new(table, start, count).map(|span| Self::Read(table, span))
     }
 
+    /// The first `count` addresses of `table`; `None` if one request cannot name as many.
+    pub const fn first(table: Table, count: u16) -> Option<Self> {
+        if count == 0 || count > table.most() { None } else { Some(Self::Read(table, Span { start: 0, count })) }
+    }
+
     /// Its function code.
     pub const fn function(&self) -> u8 {
         match self {

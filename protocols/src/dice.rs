@@ -1,23 +1,23 @@
-//! The jitter of RFC 6762 section 5.2, the same for the same seed.
+//! Chance, the same for the same seed.
 
 use crate::time::Duration;
 
 /// SplitMix64: it only has to keep neighbours from speaking at once, not to be unguessable.
 #[derive(Clone, Debug)]
-pub(super) struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// Somewhere in 0 to `limit - 1`; 0 for a `limit` of 0.
-    pub(super) fn below(&mut self, limit: u32) -> u32 {
+    pub(crate) fn below(&mut self, limit: u32) -> u32 {
         (self.next() >> 32).checked_rem(u64::from(limit)).unwrap_or(0) as u32
     }
 
-    /// 20 to 120 ms: how long one waits so as not to speak at the same time as everybody else.
-    pub(super) fn pause(&mut self) -> Duration {
+    /// 20 to 120 ms: how long one waits so as not to speak at the same time as everybody else (RFC 6762 section 5.2).
+    pub(crate) fn pause(&mut self) -> Duration {
         Duration::from_micros(20_000 + u64::from(self.below(100_000)))
     }
 

@@ -1,0 +1,142 @@
+//! `wayside scan enip` and `wayside scan bacnet`: one datagram to each address, and who answers is asked for its names.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+
+use clap::Args;
+use serde_json::{Value as Json, json};
+use wayside_protocols::modbus::segment::Segment;
+use wayside_protocols::time::{Duration, Timestamp};
+
+use super::modbus::enough;
+use super::{Shape, show};
+use crate::cli::exit::{Failure, Outcome};
+use crate::cli::output::Screen;
+use crate::clock::Clock;
+use crate::io::inquire::{Found, Inquiry, Protocol, Tally, Told, inquire};
+
+/// Ask every address by one datagram who it is. Nothing is ever written to a device.
+#[derive(Debug, Args)]
+pub(super) struct Datagram {
+    /// 10.3.0.0/24 or 10.3.0.9, with :PORT where it is not the usual one; IPv4, private and loopback addresses only, at
+    /// most a /22 each
+    #[arg(required = true, value_name = "TARGET")]
+    targets: Vec<String>,
+    /// An address or a network that is not asked; may be given again
+    #[arg(long, value_name = "TARGET")]
+    deny: Vec<String>,
+    /// Ask this broadcast address once instead of each target; only targets are listened to all the same
+    #[arg(long, value_name = "ADDRESS")]
+    broadcast: Option<Ipv4Addr>,
+    /// Say what would be sent at the most, and send nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// In which shape the devices are shown
+    #[arg(short, long, value_name = "SHAPE", default_value = "table")]
+    output: Shape,
+}
+
+impl Datagram {
+    pub(super) async fn perform(self, protocol: Protocol) -> Result<Outcome, Failure> {
+        let segment = Segment::new(&self.targets, &self.deny, None, protocol.port());
+        let segment = segment
+            .map_err(|wrong| Failure::Usage(wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+        let inquiry = self.inquiry(protocol, &segment)?;
+        let mut screen = Screen::open();
+        if self.dry_run {
+            screen.show(&forecast(&inquiry, self.output))?;
+            return Ok(Outcome::Found);
+        }
+        let clock = Clock::start();
+        let mut found = Vec::new();
+        let tally = tokio::select! {
+            tally = inquire(inquiry, clock, |device| found.push(device)) => Some(tally.map_err(Failure::System)?),
+            // What was found until then is told.
+            () = enough()? => None,
+        };
+        found.sort_by_key(|device: &Found| device.address);
+        let report = report(&found, tally, &segment, clock.now().since(Timestamp::START));
+        screen.show(&show::report(&report, self.output, screen.colour))?;
+        Ok(if found.is_empty() { Outcome::Nothing } else { Outcome::Found })
+    }
+
+    fn inquiry(&self, protocol: Protocol, segment: &Segment) -> Result<Inquiry, Failure> {
+        let mut targets = Vec::with_capacity(segment.targets().len());
+        for target in segment.targets() {
+            match target.address() {
+                Some(SocketAddr::V4(address)) => targets.push(address),
+                Some(SocketAddr::V6(_)) | None => {
+                    return Err(Failure::Usage(format!("{target} is no IPv4 address, and this protocol has no other")));
+                }
+            }
+        }
+        let inquiry = Inquiry::new(protocol, targets);
+        let Some(everybody) = self.broadcast else { return Ok(inquiry) };
+        let private = everybody.is_private() || everybody.is_loopback() || everybody.is_link_local();
+        if !private && !everybody.is_broadcast() {
+            return Err(Failure::Usage(format!("--broadcast {everybody} is a public address")));
+        }
+        Ok(Inquiry { broadcast: Some(SocketAddrV4::new(everybody, protocol.port())), ..inquiry })
+    }
+}
+
+/// What an inquiry would send at the most.
+fn forecast(inquiry: &Inquiry, shape: Shape) -> String {
+    let (silent, device) = inquiry.protocol.questions();
+    let addresses = inquiry.targets.len();
+    let (vacant, all) = match inquiry.broadcast {
+        None => (addresses * silent, addresses * device),
+        Some(_) => (1, 1 + addresses * (device - 1)),
+    };
+    if matches!(shape, Shape::Json | Shape::Jsonl) {
+        let counts = json!({ "addresses": addresses, "requests_if_nobody_answers": vacant, "requests_at_most": all });
+        return format!("{}\n", json!({ "dry_run": counts }));
+    }
+    format!(
+        "{addresses} addresses: {vacant} datagrams if nobody answers, at most {all}, one every {} ms. Nothing was sent.\n",
+        inquiry.pace.as_millis()
+    )
+}
+
+fn report(found: &[Found], tally: Option<Tally>, segment: &Segment, elapsed: Duration) -> Json {
+    let denied = segment.denied().iter().map(|target| json!({ "address": target.to_string(), "reason": "denied" }));
+    let tally = tally.unwrap_or_default();
+    json!({
+        "devices": found.iter().map(row).collect::<Vec<_>>(),
+        "refused": denied.collect::<Vec<_>>(),
+        "counts": {
+            "addresses": segment.targets().len(),
+            "denied": segment.denied().len(),
+            "connections": 0,
+            "requests": tally.sent,
+            "strange": tally.strange,
+            "devices": found.len(),
+            "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        },
+    })
+}
+
+/// One device, in the words of a Modbus survey.
+fn row(device: &Found) -> Json {
+    let rtt = device.round_trip.as_micros() as f64 / 1e3;
+    let (address, confidence) = (device.address.to_string(), SAYS_ITSELF);
+    match &device.told {
+        Told::Enip(told) => json!({
+            "address": address, "unit": null,
+            "manufacturer": told.vendor_name().map_or_else(|| format!("vendor {}", told.vendor), str::to_owned),
+            "model": told.name, "version": told.version(), "serial": told.serial_number(),
+            "profile": null, "confidence": confidence, "identified_by": "list-identity", "rtt_ms": rtt,
+            "service": format!("enip.{}", told.product_type),
+        }),
+        Told::Bacnet(told) => json!({
+            "address": address, "unit": null,
+            "manufacturer": told.vendor_name.as_deref().map(str::to_owned)
+                .or_else(|| told.vendor.map(|vendor| format!("vendor {vendor}"))),
+            "model": told.model, "version": told.firmware, "serial": null, "name": told.name,
+            "instance": told.instance, "profile": null, "confidence": confidence, "identified_by": "i-am",
+            "rtt_ms": rtt, "service": "bacnet.device",
+        }),
+    }
+}
+
+/// It says who it is, and nobody else said so.
+const SAYS_ITSELF: f64 = 0.9;

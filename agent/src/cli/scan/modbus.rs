@@ -1,0 +1,202 @@
+//! `wayside scan modbus`.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use serde_json::Value as Json;
+use tokio::net::lookup_host;
+use tokio::signal::unix::{SignalKind, signal};
+use wayside_protocols::modbus::profile::Profiles;
+use wayside_protocols::modbus::segment::{Segment, SegmentError};
+use wayside_protocols::modbus::survey::Survey;
+use wayside_protocols::modbus::survey::pace::Pace;
+use wayside_protocols::modbus::unit::Units;
+use wayside_protocols::time::{Duration, Timestamp};
+
+use super::progress::Progress;
+use super::{Shape, show};
+use crate::api::devices;
+use crate::cli::exit::{Failure, Outcome};
+use crate::cli::output::Screen;
+use crate::clock::Clock;
+use crate::io::bus::findings::Findings;
+use crate::io::bus::{Audit, desk, round};
+use crate::words;
+
+/// Ask every unit behind every target who it is. Nothing is ever written to a device.
+#[derive(Debug, Args)]
+pub(super) struct Modbus {
+    /// 10.3.0.0/24:502, 10.3.0.9, HOST:PORT, 10.3.0.9:4001?framing=rtu or /dev/ttyUSB0?baud=9600&parity=even;
+    /// private and loopback addresses only, at most a /22 each
+    #[arg(required = true, value_name = "TARGET")]
+    targets: Vec<String>,
+    /// Units to ask, like 1-247 or 1,5,9-12 [default: 1-247, and 255 on TCP]
+    #[arg(long, value_name = "UNITS")]
+    units: Option<Units>,
+    /// The port where a target names none
+    #[arg(long, default_value_t = 502, value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// An address, a network or a serial line that is not asked; may be given again
+    #[arg(long, value_name = "TARGET")]
+    deny: Vec<String>,
+    /// Say what would be sent at the most, and send nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// How long a reply may take [default: 1500ms; 500ms and two frames on a serial line]
+    #[arg(long, value_name = "DURATION", value_parser = reply_time)]
+    timeout: Option<Duration>,
+    /// Requests a second, to all hosts together
+    #[arg(long, value_name = "N", default_value_t = Pace::default().requests, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rate: u32,
+    /// Requests a second, to one host
+    #[arg(long, value_name = "N", default_value_t = Pace::default().host_requests, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    host_rate: u32,
+    /// Connections that come about a second
+    #[arg(long, value_name = "N", default_value_t = Pace::default().connections, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    connect_rate: u32,
+    /// Units of one host that may stay silent before it is left alone
+    #[arg(long, value_name = "N", default_value_t = Pace::default().silent, value_parser = clap::value_parser!(u32).range(1..=255))]
+    silent: u32,
+    /// Write down every request in this file before it is sent
+    #[arg(long, value_name = "FILE")]
+    audit: Option<PathBuf>,
+    /// In which shape the devices are shown
+    #[arg(short, long, value_name = "SHAPE", default_value = "table")]
+    output: Shape,
+}
+
+impl Modbus {
+    pub(super) async fn perform(self) -> Result<Outcome, Failure> {
+        let segment = self.segment().await?;
+        let pace = self.pace();
+        let mut screen = Screen::open();
+        if self.dry_run {
+            let forecast = show::forecast(&segment, &pace, self.output);
+            screen.show(&forecast)?;
+            return Ok(Outcome::Found);
+        }
+        let report = self.survey(segment, pace).await?;
+        screen.show(&show::report(&report, self.output, screen.colour))?;
+        let found = report["devices"].as_array().is_some_and(|devices| !devices.is_empty());
+        Ok(if found { Outcome::Found } else { Outcome::Nothing })
+    }
+
+    /// Surveys in this process, until all is asked or a person has enough.
+    async fn survey(&self, segment: Segment, pace: Pace) -> Result<Json, Failure> {
+        let clock = Clock::start();
+        let (audit, keep_audit) = match &self.audit {
+            None => (Audit::default(), None),
+            Some(path) => {
+                let (audit, keep) = Audit::open(path, clock).map_err(|error| unwritable(path, &error))?;
+                (audit, Some(keep))
+            }
+        };
+        let (bus, keep_bus) = desk(audit, clock);
+        let survey = Survey::new(segment.clone(), Arc::new(Profiles::default()), pace, seed(), clock.now());
+        let mut findings = Findings::default();
+        let mut progress = Progress::open(clock);
+        let work = async {
+            let tell = |event: round::Event, counts| {
+                findings.note(event, counts);
+                progress.draw(&findings);
+            };
+            round::conduct(survey, &bus, clock, enough()?, tell).await;
+            drop(bus);
+            Ok::<_, Failure>(())
+        };
+        let auditing = async {
+            if let Some(keep) = keep_audit {
+                keep.await;
+            }
+        };
+        // The bus ends when the survey drops it, and with the bus the audit log.
+        let (done, (), ()) = tokio::join!(work, keep_bus, auditing);
+        progress.clear();
+        done?;
+        Ok(devices::report(&findings, &segment, clock.now().since(Timestamp::START)))
+    }
+
+    async fn segment(&self) -> Result<Segment, Failure> {
+        let mut targets = Vec::with_capacity(self.targets.len());
+        for target in &self.targets {
+            targets.push(named(target, self.port).await?);
+        }
+        Segment::new(&targets, &self.deny, self.units, self.port).map_err(|wrong| self.refusal(&wrong))
+    }
+
+    fn refusal(&self, wrong: &[SegmentError]) -> Failure {
+        let lines = wrong.iter().map(|error| match error {
+            SegmentError::Deny(..) => format!("--deny: {error}"),
+            SegmentError::Target(..)
+            | SegmentError::Denied(..)
+            | SegmentError::Many(_)
+            | SegmentError::Nothing
+            | SegmentError::NoUnit => error.to_string(),
+        });
+        Failure::Usage(lines.collect::<Vec<_>>().join("\n"))
+    }
+
+    fn pace(&self) -> Pace {
+        Pace {
+            reply: self.timeout,
+            requests: self.rate,
+            host_requests: self.host_rate,
+            connections: self.connect_rate,
+            silent: self.silent,
+            ..Pace::default()
+        }
+    }
+}
+
+/// A host's name becomes its address; whatever else is written stays as it is.
+async fn named(target: &str, port: u16) -> Result<String, Failure> {
+    let (place, options) =
+        target.split_once('?').map_or((target, String::new()), |(place, rest)| (place, format!("?{rest}")));
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, given)) => (host, given.parse().unwrap_or(port)),
+        None => (place, port),
+    };
+    let a_name = host.contains(|c: char| c.is_ascii_alphabetic())
+        && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'));
+    if !a_name {
+        return Ok(target.to_owned());
+    }
+    let found = lookup_host((host, port)).await.map_err(|error| Failure::Usage(format!("{host}: {error}")))?;
+    let mut addresses: Vec<_> = found.collect();
+    addresses.sort_by_key(std::net::SocketAddr::is_ipv6);
+    let address = addresses.first().ok_or_else(|| Failure::Usage(format!("{host} has no address")))?;
+    Ok(format!("{address}{options}"))
+}
+
+/// Nobody needs to foresee in which order hosts are asked; a restart should not repeat it.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+/// Ends when the program is told to.
+pub(super) fn enough() -> Result<impl Future<Output = ()>, Failure> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::System)?;
+    let mut end = signal(SignalKind::terminate()).map_err(Failure::System)?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = end.recv() => {}
+        }
+    })
+}
+
+fn unwritable(path: &std::path::Path, error: &io::Error) -> Failure {
+    Failure::Usage(format!("--audit {}: {error}", path.display()))
+}
+
+fn reply_time(text: &str) -> Result<Duration, String> {
+    let given = words::duration(text).map_err(|error| error.to_string())?;
+    if (Duration::from_millis(10)..=Duration::from_secs(60)).contains(&given) {
+        Ok(given)
+    } else {
+        Err(format!("{} is outside 10ms to 1m", words::Span(given)))
+    }
+}

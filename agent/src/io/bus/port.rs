@@ -1,0 +1,76 @@
+//! A serial port of this host.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_serial::{DataBits, FlowControl, SerialPort as _, SerialStream, StopBits};
+use wayside_protocols::modbus::target::{Parity, Serial};
+use wayside_protocols::time::Duration;
+
+use super::open::OpenError;
+
+/// A serial port that is ours alone.
+#[derive(Debug)]
+pub(super) struct Port {
+    stream: SerialStream,
+    silence: Duration,
+    /// Holds the lock other programs look at; the driver's own keeps all but root out.
+    _lock: File,
+}
+
+impl Port {
+    /// Opens and locks it.
+    pub(super) fn open(serial: &Serial) -> Result<Self, OpenError> {
+        let path = &*serial.path;
+        let wrong = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => OpenError::Missing(path.into()),
+            io::ErrorKind::PermissionDenied => OpenError::Forbidden(path.into()),
+            io::ErrorKind::ResourceBusy => OpenError::Busy(path.into()),
+            _ => OpenError::Io(error),
+        };
+        // The lock comes first: opening sets the line, under the eyes of whoever speaks on it.
+        let lock = File::open(Path::new(path)).map_err(wrong)?;
+        match flock(lock.as_fd(), FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenError::Busy(path.into())),
+            Err(error) => return Err(OpenError::Io(error.into())),
+        }
+        let builder = tokio_serial::new(path, serial.baud)
+            .data_bits(DataBits::Eight)
+            .flow_control(FlowControl::None)
+            .parity(match serial.parity {
+                Parity::None => tokio_serial::Parity::None,
+                Parity::Even => tokio_serial::Parity::Even,
+                Parity::Odd => tokio_serial::Parity::Odd,
+            })
+            .stop_bits(if serial.stop == 2 { StopBits::Two } else { StopBits::One });
+        let stream = SerialStream::open(&builder).map_err(|error| match error.kind() {
+            tokio_serial::ErrorKind::NoDevice => OpenError::Busy(path.into()),
+            tokio_serial::ErrorKind::Io(_)
+            | tokio_serial::ErrorKind::InvalidInput
+            | tokio_serial::ErrorKind::Unknown => wrong(error.into()),
+        })?;
+        Ok(Self { stream, silence: serial.silence(), _lock: lock })
+    }
+
+    pub(super) fn silence(&self) -> Duration {
+        self.silence
+    }
+
+    pub(super) fn lying(&self) -> io::Result<usize> {
+        Ok(usize::try_from(self.stream.bytes_to_read()?).unwrap_or(usize::MAX))
+    }
+
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
+    }
+
+    pub(super) async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer).await
+    }
+}
