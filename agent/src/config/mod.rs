@@ -9,6 +9,7 @@ mod file;
 pub mod identity;
 mod later;
 mod limits;
+mod modbus;
 mod mqtt;
 pub mod problem;
 pub(crate) mod section;
@@ -26,6 +27,7 @@ use wayside_protocols::time::Duration;
 pub use api::{Api, ApiTls, Token};
 pub use file::ConfigFile;
 pub use limits::Limits;
+pub use modbus::{Modbus, ModbusSegment};
 pub use mqtt::{Mqtt, Secret};
 pub use service::OwnService;
 
@@ -53,6 +55,8 @@ pub struct Config {
     pub mqtt: Option<Mqtt>,
     /// How often it takes a new name on the air; `None` keeps its id.
     pub rotate: Option<Duration>,
+    /// Which Modbus devices may be asked.
+    pub modbus: Modbus,
     /// Own services, announced as long as the agent runs.
     pub services: Vec<OwnService>,
     /// Every cap.
@@ -71,6 +75,7 @@ impl Default for Config {
             mdns: Mdns::default(),
             mqtt: None,
             rotate: None,
+            modbus: Modbus::default(),
             services: Vec::new(),
             limits: Limits::default(),
         }
@@ -89,6 +94,7 @@ impl Config {
             ("mdns", self.mdns != other.mdns),
             ("mqtt", self.mqtt != other.mqtt),
             ("privacy", self.rotate != other.rotate),
+            ("modbus", self.modbus != other.modbus),
             ("service", self.services != other.services),
             ("limits", self.limits != other.limits),
         ];
@@ -160,6 +166,7 @@ impl ConfigFile {
             mdns: root.table("mdns", mdns),
             mqtt: mqtt::read(&mut root),
             rotate: root.table("privacy", |privacy| privacy.duration("rotate", SHORTEST_NAME, LONGEST_NAME)),
+            modbus: modbus::read(&mut root),
             services: service::read(&mut root),
             limits: root.table("limits", limits::read),
         };
