@@ -72,7 +72,8 @@ impl Fingerprints {
             let score = self.score(profile);
             let open = score.open > 0.0;
             let can = score.now + score.open;
-            (open && can >= ENOUGH && (can + MARGIN > leader.now || score.now >= leader.now)).then_some((profile, score))
+            (open && can >= ENOUGH && (can + MARGIN > leader.now || score.now >= leader.now))
+                .then_some((profile, score))
         });
         let open: Vec<_> = open.collect();
         // Whoever leads is asked to the end; before anybody does, the question that most can use is asked.
