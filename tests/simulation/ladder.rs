@@ -32,8 +32,8 @@ fn a_critical_question_climbs_down_the_ladder_as_things_fail_and_up_again() {
     world.run(3 * SECOND);
     assert_eq!(brakes(&mut world, here), (Some(Tier::Neighbour), vec!["brake@car".into()]));
     world.cut(here);
-    world.run(30 * SECOND);
-    // The broker is gone; what it said holds as long as the car said it would.
+    world.run(2 * SECOND);
+    // The broker is gone; where the car is holds as long as its last beacon said it would.
     assert_eq!(brakes(&mut world, here), (Some(Tier::Neighbour), vec!["brake@car".into()]));
     world.run(180 * SECOND);
     assert_eq!(brakes(&mut world, here), (None, vec![]));

@@ -21,6 +21,8 @@ pub struct Plan {
     pub fixes: u64,
     /// The share of beacons that does not arrive, 0 to 1.
     pub loss: f64,
+    /// Beacons a second that are as much as a vehicle is to take.
+    pub budget: u32,
     /// By how much wall clocks are off, to either side.
     pub clocks: Duration,
 }
@@ -59,6 +61,7 @@ impl Street {
         let car = |number: usize| {
             let host = world.host(&format!("car-{number:05}"), Kind::Vehicle, None);
             world.settings(host).events = false;
+            world.settings(host).limits.beacons_per_s = plan.budget;
             if number.is_multiple_of(4) {
                 world.offer(host, "hv", "hazard-view");
             }

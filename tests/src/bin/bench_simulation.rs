@@ -17,7 +17,7 @@ use wayside_tests::street::{Plan, Street};
 fn main() {
     let mut given = std::env::args().skip(1).map(|text| text.parse::<usize>().expect("a number"));
     let (vehicles, minutes) = (given.next().unwrap_or(2_000), given.next().unwrap_or(5));
-    let plan = Plan { seed: 91, vehicles, per_km2: 10.0, fixes: 1, loss: 0.0, clocks: Duration::ZERO };
+    let plan = Plan { seed: 91, vehicles, per_km2: 10.0, fixes: 1, loss: 0.0, budget: 1_000, clocks: Duration::ZERO };
     for fleet in [100, 1_000, 10_000].into_iter().filter(|fleet| *fleet <= vehicles.max(1_000)) {
         let (_, received) = growth(Plan { vehicles: fleet, ..plan });
         tell(&format!("simulation_received_{fleet}"), received, "1/s");
