@@ -92,14 +92,14 @@ const SUNSPEC: [(&str, &str); 24] = [
     ("apparent_power", "103.VA"),
     ("temperature", "103.TmpCab"),
     ("temperature_sink", "103.TmpSnk"),
-    ("soc", "802.SoC"),
-    ("voltage", "802.V"),
-    ("soh", "802.SoH"),
-    ("cell_voltage", "802.CellVAvg"),
-    ("energy_import", "213.TotWhImp"),
-    ("energy_export", "213.TotWhExp"),
+    ("battery_soc", "802.SoC"),
+    ("battery_voltage", "802.V"),
+    ("battery_soh", "802.SoH"),
+    ("battery_cell_voltage", "802.CellVAvg"),
+    ("meter_energy_import", "213.TotWhImp"),
+    ("meter_energy_export", "213.TotWhExp"),
     ("power_factor", "103.PF"),
-    ("power_l1", "213.WphA"),
+    ("meter_power_l1", "213.WphA"),
 ];
 
 #[test]

@@ -166,7 +166,7 @@ fn raw(point: &Point, form: Value) -> Value {
             Format::Text(_) => "string",
             Format::F32 | Format::F64 => "number",
             Format::Flag(_) if point.table.bits() => "boolean",
-            _ => "integer",
+            Format::Flag(_) | Format::U16 | Format::I16 | Format::U32 | Format::I32 | Format::U64 | Format::I64 => "integer",
         },
         "wayside:of": &*point.name,
         "forms": [form],
