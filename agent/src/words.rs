@@ -69,7 +69,12 @@ pub fn requirement(text: &str) -> Result<Requirement, NotARequirement> {
         (Comparison::Equal, rest.strip_prefix('=').ok_or_else(wrong)?)
     };
     let (resource, value) = (key.trim(), value.trim());
-    let Ok(parsed) = value.parse::<wayside_protocols::service::Value>();
+    let Ok(written) = value.parse::<wayside_protocols::service::Value>();
+    // `refresh<=1s`: what is measured in time counts in seconds.
+    let parsed = match duration(value) {
+        Ok(span) => wayside_protocols::service::Value::Number(span.as_secs_f64()),
+        Err(_) => written,
+    };
     let number = matches!(parsed, wayside_protocols::service::Value::Number(_));
     if resource.is_empty() || value.is_empty() || (comparison != Comparison::Equal && !number) {
         return Err(wrong());
@@ -135,6 +140,8 @@ mod tests {
         assert_eq!((at_least.comparison, at_least.value), (Comparison::AtLeast, Value::Number(22.0)));
         assert_eq!(requirement("plug = ccs2").unwrap().value, Value::Text("ccs2".into()));
         assert_eq!(requirement("queue<=3").unwrap().comparison, Comparison::AtMost);
+        assert_eq!(requirement("refresh<=500ms").unwrap().value, Value::Number(0.5));
+        assert_eq!(requirement("loss<=0.01").unwrap().value, Value::Number(0.01));
         for bad in ["power_kw", "=3", "k>", "k>=many", "k>3", "k=", "k>=nan"] {
             assert!(requirement(bad).is_err(), "{bad}");
         }

@@ -7,7 +7,7 @@ use wayside_protocols::place::{Distance, Position};
 use wayside_protocols::service::{ServiceName, Trust, Value};
 use wayside_protocols::time::Duration;
 
-use crate::api::fields::Fields;
+use crate::api::fields::{Fields, duration};
 use crate::api::problem::Problem;
 
 /// Reads the body of `POST /v1/discovery/services`; also what arrives on `wayside/1/q/{agent}`.
@@ -60,9 +60,13 @@ pub(crate) fn point(fields: &mut Fields) -> Result<Option<Position>, Problem> {
     }
 }
 
-/// A number with a decimal or binary suffix: `22`, `0.2`, `512MiB`, `4k`, `2GB`. `None` if it is none, or not finite.
+/// A number with a decimal or binary suffix: `22`, `0.2`, `512MiB`, `4k`, `2GB`; or a duration in seconds: `500ms` is
+/// 0.5. `None` if it is none, or not finite.
 pub(crate) fn quantity(text: &str) -> Option<f64> {
     let text = text.trim();
+    if let Some(duration) = duration(text) {
+        return Some(duration.as_secs_f64());
+    }
     let split = text.find(|c: char| c.is_ascii_alphabetic() && !matches!(c, 'e' | 'E')).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let unit = unit.trim();

@@ -83,7 +83,7 @@ impl ConfigFile {
 }
 
 /// Tables that a variable may reach into; the longer first.
-const SECTIONS: [&str; 8] = ["api.tls", "api", "position", "state", "mdns", "mqtt", "registry", "limits"];
+const SECTIONS: [&str; 9] = ["api.tls", "api", "position", "state", "mdns", "mqtt", "modbus", "registry", "limits"];
 
 fn within<'a>(key: &'a str, section: &str) -> Option<&'a str> {
     key.strip_prefix(&section.replace('.', "_"))?.strip_prefix('_')

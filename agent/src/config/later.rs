@@ -3,11 +3,9 @@
 
 use std::net::SocketAddr;
 
-use super::point;
 use super::section::Section;
 
 pub(super) fn read(root: &mut Section<'_, '_>) {
-    modbus(root);
     upstream(root);
     registry(root);
 }
@@ -19,40 +17,6 @@ pub(super) fn gpsd(section: &mut Section<'_, '_>) -> bool {
         section.warn("gpsd", "is not in this build yet; ignored", "set lat and lon for now");
     }
     gpsd.is_some()
-}
-
-fn modbus(root: &mut Section<'_, '_>) {
-    root.table("modbus", |modbus| {
-        let segments = modbus.tables("segment", |segment| {
-            segment.text("name");
-            let targets = segment.texts("targets");
-            if targets.is_none_or(|targets| targets.is_empty()) {
-                segment.complain("targets", "names nothing to ask", "like targets = [\"10.3.0.0/24:502\"]");
-            }
-            segment.texts("deny");
-            segment.take("units", |node| units(super::section::text(node)?));
-            segment.flag("scan");
-            segment.whole("priority", 0, 255);
-            segment.table("position", |position| point(position, 1.0));
-        });
-        if !segments.is_empty() {
-            modbus.warn("segment", "is not in this build yet; ignored", "nothing is asked on any bus");
-        }
-    });
-}
-
-/// `1-247`, `3`, or several separated by commas.
-fn units(text: &str) -> Result<(), (String, String)> {
-    let unit = |text: &str| text.trim().parse::<u8>().ok().filter(|unit| *unit <= 247);
-    let right = text.split(',').all(|part| match part.split_once('-') {
-        Some((low, high)) => matches!((unit(low), unit(high)), (Some(low), Some(high)) if low <= high),
-        None => unit(part).is_some(),
-    });
-    if right {
-        Ok(())
-    } else {
-        Err((format!("is {text:?}, outside 0 to 247"), "like \"1-247\" or \"1,5,9\"".to_owned()))
-    }
 }
 
 fn upstream(root: &mut Section<'_, '_>) {

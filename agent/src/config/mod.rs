@@ -9,6 +9,7 @@ mod file;
 pub mod identity;
 mod later;
 mod limits;
+mod modbus;
 mod mqtt;
 pub mod problem;
 pub(crate) mod section;
@@ -25,6 +26,7 @@ use wayside_protocols::service::{AgentId, Kind};
 pub use api::{Api, ApiTls, Token};
 pub use file::ConfigFile;
 pub use limits::Limits;
+pub use modbus::{Modbus, ModbusSegment};
 pub use mqtt::{Mqtt, Secret};
 pub use service::OwnService;
 
@@ -48,6 +50,8 @@ pub struct Config {
     pub mdns: Mdns,
     /// The broker; `None` speaks no MQTT.
     pub mqtt: Option<Mqtt>,
+    /// Which Modbus devices may be asked.
+    pub modbus: Modbus,
     /// Own services, announced as long as the agent runs.
     pub services: Vec<OwnService>,
     /// Every cap.
@@ -64,6 +68,7 @@ impl Default for Config {
             state_dir: PathBuf::from(state::DEFAULT_DIR),
             mdns: Mdns::default(),
             mqtt: None,
+            modbus: Modbus::default(),
             services: Vec::new(),
             limits: Limits::default(),
         }
@@ -81,6 +86,7 @@ impl Config {
             ("state", self.state_dir != other.state_dir),
             ("mdns", self.mdns != other.mdns),
             ("mqtt", self.mqtt != other.mqtt),
+            ("modbus", self.modbus != other.modbus),
             ("service", self.services != other.services),
             ("limits", self.limits != other.limits),
         ];
@@ -149,6 +155,7 @@ impl ConfigFile {
             state_dir: root.table("state", |state| state.path("dir")).unwrap_or(default.state_dir),
             mdns: root.table("mdns", mdns),
             mqtt: mqtt::read(&mut root),
+            modbus: modbus::read(&mut root),
             services: service::read(&mut root),
             limits: root.table("limits", limits::read),
         };

@@ -3,6 +3,7 @@ use super::*;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
+use wayside_protocols::time::Duration;
 
 fn parse(text: &str) -> ConfigFile {
     ConfigFile::parse(Path::new("w.toml"), text)
@@ -101,13 +102,32 @@ fn two_services_of_one_id_are_refused() {
 }
 
 #[test]
+fn every_mistake_of_a_segment_is_told_at_once() {
+    let text = "[modbus]\nhost_requests_per_s = 0\n[[modbus.segment]]\nname = \"a\"\n\
+                targets = [\"10.0.0.0/8\", \"8.8.8.8\", \"plc\"]\ndeny = [\"x\"]\nunits = \"0-300\"\n\
+                [[modbus.segment]]\nname = \"a\"\ntargets = [\"10.3.0.9\"]\ndeny = [\"10.3.0.0/24\"]\n";
+    insta::assert_snapshot!(told(text), @"");
+}
+
+#[test]
+fn a_segment_is_read_as_it_is_meant() {
+    let text = "[[modbus.segment]]\nname = \"hall-2\"\ntargets = [\"10.3.0.0/29:503\", \"/dev/ttyUSB0?baud=9600\"]\n\
+                deny = [\"10.3.0.2\"]\nscan = true\npriority = 5\nposition = { lat = 48.1, lon = 2.1 }\n";
+    let modbus = parse(text).check().unwrap().0.modbus;
+    let segment = &modbus.segments[0];
+    assert_eq!((segment.segment.targets().len(), segment.segment.denied().len()), (6, 1));
+    assert_eq!((segment.scan, segment.priority, segment.position.is_some()), (true, 5, true));
+    assert_eq!(modbus.interval, Duration::from_secs(10));
+}
+
+#[test]
 fn what_is_not_built_yet_is_said() {
-    let text = "[position]\ngpsd = \"127.0.0.1:2947\"\n[[modbus.segment]]\ntargets = [\"10.3.0.0/24:502\"]\n\
+    let text = "[position]\ngpsd = \"127.0.0.1:2947\"\n\
                 [[upstream]]\ntier = \"region\"\nurls = [\"https://r1:7878\"]\n[registry]\nengine = \"etcd\"\n";
     let (_, warnings) = parse(text).check().unwrap();
     let said: Vec<String> = warnings.iter().map(|warning| format!("{} {}", warning.key, warning.what)).collect();
     let ignored = "is not in this build yet; ignored";
-    let keys = ["position.gpsd", "modbus.segment", "upstream", "registry"];
+    let keys = ["position.gpsd", "upstream", "registry"];
     assert_eq!(said, keys.map(|key| format!("{key} {ignored}")));
 }
 

@@ -7,6 +7,7 @@ pub mod adapter;
 pub mod audit;
 mod desk;
 pub mod findings;
+pub mod keeper;
 pub mod line;
 mod open;
 mod owner;

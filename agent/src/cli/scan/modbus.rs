@@ -1,7 +1,7 @@
 //! `wayside scan modbus`.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -23,7 +23,7 @@ use crate::cli::output::Screen;
 use crate::clock::Clock;
 use crate::io::bus::findings::Findings;
 use crate::io::bus::{Audit, desk, round};
-use crate::words;
+use crate::{profiles, words};
 
 /// Ask every unit behind every target who it is. Nothing is ever written to a device.
 #[derive(Debug, Args)]
@@ -94,7 +94,7 @@ impl Modbus {
             }
         };
         let (bus, keep_bus) = desk(audit, clock);
-        let survey = Survey::new(segment.clone(), Arc::new(Profiles::default()), pace, seed(), clock.now());
+        let survey = Survey::new(segment.clone(), self.known(), pace, seed(), clock.now());
         let mut findings = Findings::default();
         let mut progress = Progress::open(clock);
         let work = async {
@@ -136,6 +136,15 @@ impl Modbus {
             | SegmentError::NoUnit => error.to_string(),
         });
         Failure::Usage(lines.collect::<Vec<_>>().join("\n"))
+    }
+
+    /// The profiles that are compiled in, and those of this host's owner; what is wrong with one is told.
+    fn known(&self) -> Arc<Profiles> {
+        let (profiles, problems) = profiles::load(Path::new(profiles::DEFAULT_DIR));
+        for problem in problems {
+            eprintln!("warning: {problem}");
+        }
+        profiles
     }
 
     fn pace(&self) -> Pace {
@@ -188,7 +197,7 @@ pub(super) fn enough() -> Result<impl Future<Output = ()>, Failure> {
     })
 }
 
-fn unwritable(path: &std::path::Path, error: &io::Error) -> Failure {
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
     Failure::Usage(format!("--audit {}: {error}", path.display()))
 }
 

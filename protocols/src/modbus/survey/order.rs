@@ -56,7 +56,7 @@ mod tests {
     fn every_unit_is_asked_once_the_likely_ones_first_and_the_rest_by_the_dice() {
         let (one, other) = (order(&mut Dice::new(1)), order(&mut Dice::new(2)));
         assert_eq!(one[..8], [1, 2, 3, 255, 126, 10, 100, 200].map(Unit));
-        assert_eq!(one[..50], other[..50]);
+        assert_eq!(one[..49], other[..49]);
         assert_ne!(one, other);
         assert_eq!(one.iter().copied().collect::<Units>().len(), 256);
         assert_eq!(one.len(), 256);

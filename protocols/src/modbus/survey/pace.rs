@@ -38,7 +38,7 @@ impl Default for Pace {
             attempts: 400,
             connections: 32,
             requests: 100,
-            host_requests: 10,
+            host_requests: 12,
             open: 64,
             connect: Duration::from_millis(500),
             reply: None,

@@ -1,0 +1,376 @@
+//! Keeps an eye on the devices of the configured segments: finds them, asks each now and then whether it is still the
+//! same, and says so.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tracing::{info, warn};
+use wayside_protocols::modbus::plan::plan;
+use wayside_protocols::modbus::profile::Profiles;
+use wayside_protocols::modbus::reading::Reading;
+use wayside_protocols::modbus::reply::Reply;
+use wayside_protocols::modbus::segment::Segment;
+use wayside_protocols::modbus::survey::pace::Pace;
+use wayside_protocols::modbus::survey::{Device, Survey};
+use wayside_protocols::modbus::target::Target;
+use wayside_protocols::modbus::translate::{Placement, Quality, Way, service};
+use wayside_protocols::service::{AgentId, Endpoint, Host, Service, ServiceId};
+use wayside_protocols::sighting::{Sighting, Source};
+use wayside_protocols::time::{Duration, Timestamp};
+
+use super::desk::Bus;
+use super::owner::AskError;
+use super::round::{Event, conduct};
+use crate::clock::Clock;
+use crate::driver::{Inbox, Message};
+
+/// What the keeper needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whose devices they become.
+    pub agent: AgentId,
+    /// The segments to survey, and what is said of their devices.
+    pub segments: Vec<(Segment, Placement)>,
+    /// What is known of devices beforehand.
+    pub profiles: Arc<Profiles>,
+    /// The budgets.
+    pub pace: Pace,
+    /// How often a device is asked.
+    pub interval: Duration,
+    /// Chance.
+    pub seed: u64,
+}
+
+/// A device that is known, and how well it answers.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The service it is.
+    pub id: ServiceId,
+    /// Who it is and where.
+    pub device: Device,
+    /// How well it answers, once that was measured.
+    pub quality: Option<Quality>,
+    /// What the configuration says of it.
+    pub placement: Placement,
+}
+
+/// The devices of this agent. Clones are cheap and ask the same keeper.
+#[derive(Clone, Debug)]
+pub struct Devices {
+    orders: mpsc::Sender<Order>,
+    bus: Bus,
+    pace: Pace,
+}
+
+#[derive(Debug)]
+enum Order {
+    List(oneshot::Sender<Vec<Known>>),
+    Find(ServiceId, oneshot::Sender<Option<Known>>),
+}
+
+/// Why a device's values cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// No device of that id is known.
+    #[error("no device {0} is known here")]
+    Unknown(ServiceId),
+    /// It did not answer once.
+    #[error("{0}")]
+    Ask(#[from] AskError),
+}
+
+impl Devices {
+    /// Every device that is known, by its id.
+    pub async fn list(&self) -> Vec<Known> {
+        self.call(Order::List).await.unwrap_or_default()
+    }
+
+    /// The device that is this service.
+    pub async fn find(&self, id: &ServiceId) -> Option<Known> {
+        self.call(|reply| Order::Find(id.clone(), reply)).await.flatten()
+    }
+
+    /// The values of these points, or of all if none is named, as the device has them at this moment.
+    ///
+    /// # Errors
+    /// [`ReadError`] if it is not known, or did not answer once; a point that could not be had is an error in its
+    /// reading.
+    pub async fn read(&self, id: &ServiceId, points: &[&str]) -> Result<Vec<Reading>, ReadError> {
+        let known = self.find(id).await.ok_or_else(|| ReadError::Unknown(id.clone()))?;
+        let Device { target, unit, identified, .. } = &known.device;
+        let plan = plan(identified, points);
+        let mut replies = Vec::with_capacity(plan.requests().len());
+        let mut failed = None;
+        let deadline = self.pace.deadline(target);
+        for request in plan.requests() {
+            match self.bus.ask_anew(target, *unit, *request, deadline, self.pace.connect).await {
+                Ok((reply, _)) => replies.push(Some(reply)),
+                Err(error) => {
+                    replies.push(None);
+                    failed = Some(error);
+                }
+            }
+        }
+        match failed {
+            Some(error) if replies.iter().all(Option::is_none) => Err(error.into()),
+            _ => Ok(plan.readings(&replies)),
+        }
+    }
+
+    async fn call<R>(&self, order: impl FnOnce(oneshot::Sender<R>) -> Order) -> Option<R> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(order(reply)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+/// The devices, and the task that keeps them: it ends when the last clone is dropped.
+pub fn keeper(settings: Settings, bus: Bus, inbox: Inbox, clock: Clock) -> (Devices, impl Future<Output = ()>) {
+    let (orders, ordered) = mpsc::channel(ORDERS);
+    let devices = Devices { orders, bus: bus.clone(), pace: settings.pace.clone() };
+    let keeper =
+        Keeper { settings, bus, inbox, clock, held: BTreeMap::new(), proofs: JoinSet::new(), rounds: JoinSet::new() };
+    (devices, keeper.run(ordered))
+}
+
+struct Keeper {
+    settings: Settings,
+    bus: Bus,
+    inbox: Inbox,
+    clock: Clock,
+    held: BTreeMap<ServiceId, Held>,
+    proofs: JoinSet<(ServiceId, Result<(Reply, Duration), AskError>)>,
+    rounds: JoinSet<()>,
+}
+
+struct Held {
+    known: Known,
+    /// The last [`RING`] round trips; `None` for a request without an answer.
+    ring: VecDeque<Option<Duration>>,
+    requests: u32,
+    due: Timestamp,
+    asked: bool,
+    misses: u8,
+    told: Option<(Timestamp, Option<Quality>)>,
+}
+
+type Finding = (Placement, Box<Device>);
+
+impl Keeper {
+    async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        let (found, mut findings) = mpsc::channel(FINDINGS);
+        for (segment, placement) in self.settings.segments.clone() {
+            self.survey(segment, placement, true, &found);
+        }
+        loop {
+            let now = self.clock.now();
+            self.ask(now);
+            let due = self.held.values().filter(|held| !held.asked).map(|held| held.due.since(now)).min();
+            tokio::select! {
+                order = orders.recv() => match order {
+                    None => return,
+                    // Whoever asked may have given up.
+                    Some(Order::List(reply)) => drop(reply.send(self.held.values().map(|held| held.known.clone()).collect())),
+                    Some(Order::Find(id, reply)) => drop(reply.send(self.held.get(&id).map(|held| held.known.clone()))),
+                },
+                Some((placement, device)) = findings.recv() => self.found(placement, *device).await,
+                Some(Ok((id, outcome))) = self.proofs.join_next() => self.proved(id, outcome, &found).await,
+                Some(_) = self.rounds.join_next() => {}
+                () = sleep(due.unwrap_or(RECHECK).min(RECHECK)) => {}
+            }
+        }
+    }
+
+    /// Surveys a segment, `forever` every [`ANEW`].
+    fn survey(&mut self, segment: Segment, placement: Placement, forever: bool, found: &mpsc::Sender<Finding>) {
+        let (bus, clock, found) = (self.bus.clone(), self.clock, found.clone());
+        let Settings { profiles, pace, seed, .. } = self.settings.clone();
+        self.rounds.spawn(async move {
+            loop {
+                let survey = Survey::new(segment.clone(), Arc::clone(&profiles), pace.clone(), seed, clock.now());
+                let mut late = Vec::new();
+                let counts = conduct(survey, &bus, clock, std::future::pending(), |event, _| {
+                    if let Event::Found(device) = event
+                        && let Err(full) = found.try_send((placement.clone(), device))
+                    {
+                        late.push(full.into_inner());
+                    }
+                })
+                .await;
+                info!(segment = %placement.segment, devices = counts.devices, requests = counts.requests, "surveyed");
+                for finding in late {
+                    if found.send(finding).await.is_err() {
+                        return;
+                    }
+                }
+                if !forever {
+                    return;
+                }
+                let until = clock.now() + ANEW;
+                while clock.now() < until {
+                    sleep(RECHECK).await;
+                }
+            }
+        });
+    }
+
+    async fn found(&mut self, placement: Placement, device: Device) {
+        let id = self.service(&device, &placement, None).id;
+        if !self.held.contains_key(&id) && self.held.len() >= MOST {
+            warn!(%id, most = MOST, "a device is not kept: there are as many as can be");
+            return;
+        }
+        // Another stood at this place before: it was exchanged.
+        let place = (device.target.clone(), device.unit);
+        let old = self
+            .held
+            .iter()
+            .find(|(known, held)| **known != id && (held.known.device.target.clone(), held.known.device.unit) == place);
+        if let Some(old) = old.map(|(old, _)| old.clone()) {
+            self.gone(&old).await;
+            self.held.remove(&old);
+        }
+        let now = self.clock.now();
+        let requests = u32::try_from(plan(&device.identified, &[]).requests().len().max(1)).unwrap_or(u32::MAX);
+        let ring = VecDeque::from([Some(device.rtt)]);
+        let due = now + self.settings.interval;
+        let known = Known { id: id.clone(), device, quality: None, placement };
+        let held = self.held.entry(id.clone()).or_insert(Held {
+            known: known.clone(),
+            ring,
+            requests,
+            due,
+            asked: false,
+            misses: 0,
+            told: None,
+        });
+        (held.known.device, held.known.placement, held.requests) = (known.device, known.placement, requests);
+        (held.misses, held.told) = (0, None);
+        self.tell(&id).await;
+    }
+
+    fn ask(&mut self, now: Timestamp) {
+        for (id, held) in self.held.iter_mut().filter(|(_, held)| !held.asked && now >= held.due) {
+            held.asked = true;
+            let (id, bus, target, unit) =
+                (id.clone(), self.bus.clone(), held.known.device.target.clone(), held.known.device.unit);
+            let request = held.known.device.identified.proof();
+            let (deadline, dial) = (self.settings.pace.deadline(&target), self.settings.pace.connect);
+            self.proofs.spawn(async move { (id, bus.ask_anew(&target, unit, request, deadline, dial).await) });
+        }
+    }
+
+    async fn proved(
+        &mut self,
+        id: ServiceId,
+        outcome: Result<(Reply, Duration), AskError>,
+        found: &mpsc::Sender<Finding>,
+    ) {
+        let now = self.clock.now();
+        let interval = self.settings.interval;
+        let Some(held) = self.held.get_mut(&id) else { return };
+        held.asked = false;
+        if held.ring.len() == RING {
+            held.ring.pop_front();
+        }
+        match outcome {
+            Ok((reply, took)) if held.known.device.identified.still(&reply) => {
+                held.ring.push_back(Some(took));
+                held.due = now + interval;
+                held.misses = 0;
+                self.tell(&id).await;
+            }
+            Ok(_) => {
+                info!(%id, "another device answers in its place");
+                let (device, placement) = (held.known.device.clone(), held.known.placement.clone());
+                self.gone(&id).await;
+                self.held.remove(&id);
+                let segment = Segment::of(vec![device.target], Some([device.unit].into_iter().collect()));
+                self.survey(segment, placement, false, found);
+            }
+            Err(error) => {
+                held.ring.push_back(None);
+                held.misses = held.misses.saturating_add(1);
+                held.due = now + if held.misses < MISSES { interval } else { interval.max(REST) };
+                if held.misses == MISSES {
+                    info!(%id, %error, "a device is gone");
+                    self.gone(&id).await;
+                } else if held.misses < MISSES {
+                    self.tell(&id).await;
+                }
+            }
+        }
+    }
+
+    /// Says that a device is there, if that was not said for a while or its quality is not what it was.
+    async fn tell(&mut self, id: &ServiceId) {
+        let now = self.clock.now();
+        let ttl = (self.settings.interval * 6).max(Duration::from_secs(60));
+        let slot = Duration::from_secs(1) / self.settings.pace.host_requests.max(1);
+        let Some(held) = self.held.get_mut(id) else { return };
+        held.known.quality = quality(&held.ring, held.requests, slot);
+        let fresh = held.told.is_some_and(|(at, said)| {
+            now < at + ttl / 3 && !said.zip(held.known.quality).is_none_or(|(said, is)| differs(&said, &is))
+        });
+        if fresh {
+            return;
+        }
+        held.told = Some((now, held.known.quality));
+        let known = held.known.clone();
+        let service = self.service(&known.device, &known.placement, known.quality.as_ref());
+        self.inbox.tell(Message::Heard(Sighting::alive(Source::Modbus, service, ttl))).await;
+    }
+
+    async fn gone(&self, id: &ServiceId) {
+        self.inbox.tell(Message::Heard(Sighting::gone(Source::Modbus, id.clone()))).await;
+    }
+
+    fn service(&self, device: &Device, placement: &Placement, quality: Option<&Quality>) -> Service {
+        service(&device.identified, &self.settings.agent, &way(&device.target), device.unit, placement, quality)
+    }
+}
+
+/// By which way a device is reached, in the words of its service.
+pub fn way(target: &Target) -> Way {
+    let endpoint = |address: &std::net::SocketAddr| Endpoint { host: Host::Ip(address.ip()), port: address.port() };
+    match target {
+        Target::Tcp(address) => Way::Tcp(endpoint(address)),
+        Target::RtuOverTcp(address) => Way::RtuOverTcp(endpoint(address)),
+        Target::Serial(serial) => Way::Rtu(serial.path.clone()),
+    }
+}
+
+fn quality(ring: &VecDeque<Option<Duration>>, requests: u32, slot: Duration) -> Option<Quality> {
+    let mut times: Vec<Duration> = ring.iter().flatten().copied().collect();
+    times.sort_unstable();
+    let (rtt_p50, rtt_p95) = (*times.get(times.len() / 2)?, *times.get(times.len() * 95 / 100)?);
+    #[expect(clippy::cast_precision_loss, reason = "at most RING of them")]
+    let loss = (ring.len() - times.len()) as f32 / ring.len() as f32;
+    Some(Quality { rtt_p50, rtt_p95, loss, refresh: rtt_p50.max(slot) * requests })
+}
+
+/// Whether a neighbour would want to know.
+fn differs(said: &Quality, is: &Quality) -> bool {
+    let far = |one: Duration, other: Duration| one.abs_diff(other) > (one / 2).max(Duration::from_millis(5));
+    far(said.rtt_p50, is.rtt_p50) || far(said.rtt_p95, is.rtt_p95) || (said.loss - is.loss).abs() > 0.05
+}
+
+/// Devices at the most; a further one is not kept.
+const MOST: usize = 4_096;
+/// Round trips that are remembered of a device.
+const RING: usize = 64;
+/// Requests in a row without an answer after which a device is gone.
+const MISSES: u8 = 3;
+/// How often a device that is gone is asked all the same.
+const REST: Duration = Duration::from_secs(60);
+/// How often a segment is surveyed anew.
+const ANEW: Duration = Duration::from_secs(3_600);
+/// The longest wait: tokio's timers stand still while the host sleeps.
+const RECHECK: Duration = Duration::from_secs(1);
+/// Questions that wait at the most; a further one waits with whoever asks.
+const ORDERS: usize = 64;
+/// Findings that wait at the most; further ones are told when the survey is over.
+const FINDINGS: usize = 64;
