@@ -18,8 +18,6 @@ use super::open::OpenError;
 pub(super) struct Port {
     stream: SerialStream,
     silence: Duration,
-    /// Holds the lock other programs look at; the driver's own keeps all but root out.
-    _lock: File,
 }
 
 impl Port {
@@ -32,10 +30,11 @@ impl Port {
             io::ErrorKind::ResourceBusy => OpenError::Busy(path.into()),
             _ => OpenError::Io(error),
         };
-        // The lock comes first: opening sets the line, under the eyes of whoever speaks on it.
+        // Opening takes the lock for good, but only after it has touched the line of whoever speaks on it; so it is
+        // looked at first. It is given back here: a second one of our own would be in the way of the first.
         let lock = File::open(Path::new(path)).map_err(wrong)?;
         match flock(lock.as_fd(), FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
+            Ok(()) => drop(lock),
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenError::Busy(path.into())),
             Err(error) => return Err(OpenError::Io(error.into())),
         }
@@ -54,7 +53,7 @@ impl Port {
             | tokio_serial::ErrorKind::InvalidInput
             | tokio_serial::ErrorKind::Unknown => wrong(error.into()),
         })?;
-        Ok(Self { stream, silence: serial.silence(), _lock: lock })
+        Ok(Self { stream, silence: serial.silence() })
     }
 
     pub(super) fn silence(&self) -> Duration {
