@@ -9,4 +9,5 @@ pub mod io;
 pub mod journal;
 pub mod profiles;
 pub mod running;
+pub mod things;
 pub mod words;

@@ -16,6 +16,8 @@ use wayside_protocols::service::Value;
 use wayside_protocols::sighting::{Claim, LinkId, Sighting};
 use wayside_protocols::time::{Duration, Timestamp, UnixMillis};
 
+use crate::fuzz_modbus;
+
 /// A beacon.
 pub fn beacon(bytes: &[u8]) {
     let Ok(beacon) = Beacon::decode(bytes) else { return };
@@ -147,14 +149,17 @@ fn settle(browser: &mut Browser, now: Timestamp) {
 /// Takes whatever bytes there are, and must come back.
 pub type Target = fn(&[u8]);
 
-/// Every function here by its name.
-pub const TARGETS: [(&str, Target); 6] = [
+/// Every function here and in [`fuzz_modbus`] by its name.
+pub const TARGETS: [(&str, Target); 9] = [
     ("beacon", beacon),
     ("announcement", announcement),
     ("presence", presence),
     ("topic", topic),
     ("cell", cell),
     ("browser", browser),
+    ("modbus_identification", fuzz_modbus::identification),
+    ("modbus_sunspec", fuzz_modbus::sunspec),
+    ("modbus_reading", fuzz_modbus::reading),
 ];
 
 /// 2026-11-22, as the wall clock of the one who reads.

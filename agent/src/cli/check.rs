@@ -7,7 +7,9 @@ use clap::Args;
 
 use super::exit::{Failure, Outcome};
 use super::output::Screen;
+use crate::config::problem::Problems;
 use crate::config::{ConfigFile, DEFAULTS};
+use crate::profiles;
 
 /// Check the configuration: every problem at once, with hints.
 #[derive(Debug, Args)]
@@ -18,6 +20,9 @@ pub(super) struct Check {
     /// Print the whole configuration with its defaults and comments instead
     #[arg(long, conflicts_with = "config")]
     defaults: bool,
+    /// Check these device profiles instead: files, or directories of them
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["config", "defaults"])]
+    profile: Vec<PathBuf>,
 }
 
 impl Check {
@@ -25,6 +30,14 @@ impl Check {
         let mut screen = Screen::open();
         if self.defaults {
             screen.show(DEFAULTS)?;
+            return Ok(Outcome::Found);
+        }
+        if !self.profile.is_empty() {
+            let (looked, problems) = profiles::check(&self.profile);
+            if !problems.is_empty() {
+                return Err(Problems(problems).into());
+            }
+            screen.show(&format!("{looked} profiles are right\n"))?;
             return Ok(Outcome::Found);
         }
         let (_, warnings) = ConfigFile::load(self.config.as_deref(), env::vars_os()).check()?;

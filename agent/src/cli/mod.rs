@@ -121,6 +121,7 @@ mod tests {
             "run --config w.toml",
             "check --config w.toml",
             "check --defaults",
+            "check --profile own.toml other.toml",
             "find charging --near 48.8566,2.3530 --within 100m",
             "find charging --here --within 1.5km --max-latency 20ms --require power_kw>=22 --require plug=ccs2",
             "find charging --near -33.9,18.4 --critical --min-trust signed --limit 3 --all-tiers --explain -o json",

@@ -86,7 +86,9 @@ pub(super) fn place(section: &mut Section<'_, '_>, usual: &Usual) -> Option<(Tab
     let order = section.parsed("order", "").unwrap_or(usual.order);
     let length = section.whole("length", 1, 125).and_then(|length| u16::try_from(length).ok());
     let bit = section.whole("bit", 0, 15).and_then(|bit| u8::try_from(bit).ok());
-    let written = section.text("type").map(String::into_boxed_str).or_else(|| usual.format.clone());
+    let own = section.text("type").map(String::into_boxed_str);
+    // What is usual for registers says nothing about bits.
+    let written = own.or_else(|| usual.format.clone().filter(|_| !table.bits()));
     let format = match written.as_deref() {
         Some("bool") => Format::Flag(bit.unwrap_or(0)),
         None if table.bits() => Format::Flag(0),

@@ -223,8 +223,9 @@ fn shown(rule: &Register, words: &[u16]) -> alloc::string::String {
     }
 }
 
-/// The most registers one inquiry looks at: one for most of the profiles that are recognised by registers alone.
-pub(super) const MOST_PROBES: usize = 24;
+/// The most registers one inquiry looks at: about one for each family that is recognised by registers alone, since one
+/// wrong answer is enough to drop most of them.
+pub(super) const MOST_PROBES: usize = 32;
 /// The most requests in a row that are not answered before it is left alone.
 const MOST_SILENCE: u8 = 2;
 /// Less than this is no match.

@@ -10,6 +10,7 @@ mod walk;
 
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::profile::{Class, Format, Meaning, Point, Sort};
@@ -42,20 +43,31 @@ pub struct Block {
 impl Layout {
     /// What sort of device it is, as far as its models say.
     pub fn class(&self) -> Class {
+        // Models before the first common model, where there are such, are of device 0.
+        let first = self.blocks.iter().map(|block| block.device).min().unwrap_or(0);
+        self.class_of(first)
+    }
+
+    fn class_of(&self, device: u8) -> Class {
         let has = |wanted: Class| {
-            let own = self.blocks.iter().filter(|block| block.device <= 1);
+            let own = self.blocks.iter().filter(|block| block.device == device);
             own.filter_map(|block| models::known(block.model)).any(|model| model.class == Some(wanted))
         };
-        // What stores behind an inverter is part of it.
+        // What stores or measures behind an inverter is part of it.
         [Class::Inverter, Class::Battery, Class::Meter].into_iter().find(|class| has(*class)).unwrap_or(Class::Other)
     }
 
-    /// Every point that its models have. Two of the same name in one device are the first.
+    /// Every point that its models have. What the inverter of a chain says is `power`, what a meter or a battery beside
+    /// it says `meter_power` and `battery_power`, and what a second device in the chain says `device2_power`. Two of the
+    /// same name in one device are the first.
     pub fn points(&self) -> Vec<Point> {
         let mut points: Vec<Point> = Vec::new();
         for (index, block) in self.blocks.iter().enumerate() {
             let Some(model) = models::known(block.model) else { continue };
-            for point in model.points(block, FIRST_GROUP + index as u16) {
+            let device = if block.device > 1 { format!("device{}_", block.device) } else { String::new() };
+            let beside = model.class.filter(|class| *class != self.class_of(block.device));
+            let before = beside.map_or_else(|| device.clone(), |class| format!("{device}{class}_"));
+            for point in model.points(block, FIRST_GROUP + index as u16, &before) {
                 if !points.iter().any(|known| known.name == point.name) {
                     points.push(point);
                 }
@@ -66,12 +78,13 @@ impl Layout {
 }
 
 impl Model {
-    fn points<'a>(&'a self, block: &'a Block, group: u16) -> impl Iterator<Item = Point> + 'a {
-        let single = self.rows.iter().filter_map(move |row| row.point(block, group, 0, ""));
+    fn points<'a>(&'a self, block: &'a Block, group: u16, before: &'a str) -> impl Iterator<Item = Point> + 'a {
+        let single = self.rows.iter().filter_map(move |row| row.point(block, group, 0, before));
         let (first, stride, rows) = self.repeated;
-        let count = (block.length + 2).saturating_sub(first).checked_div(stride).unwrap_or(0).min(MOST_REPEATED);
+        let count =
+            block.length.saturating_add(2).saturating_sub(first).checked_div(stride).unwrap_or(0).min(MOST_REPEATED);
         let each = move |index: u16| {
-            let word = format!("{}{}_", self.word, index + 1);
+            let word = format!("{before}{}{}_", self.word, index + 1);
             rows.iter().filter_map(move |row| row.point(block, group, index * stride, &word)).collect::<Vec<_>>()
         };
         single.chain((0..count).flat_map(each))
@@ -124,8 +137,7 @@ impl Row {
         if u32::from(offset) + u32::from(format.width()) > u32::from(block.length) + 2 {
             return None;
         }
-        let device = if block.device > 1 { format!("device{}_", block.device) } else { Default::default() };
-        let name = format!("{device}{word}{}", self.name);
+        let name = format!("{word}{}", self.name);
         let mut point = Point::new(&name, Table::HoldingRegisters, block.address.checked_add(offset)?, format);
         point.absent = absent.into();
         point.exponent = if self.factor == 0 { None } else { Some(block.address.checked_add(self.factor)?) };

@@ -158,3 +158,18 @@ fn reads_begin_and_end_where_points_do() {
         );
     }
 }
+
+#[test]
+fn what_stands_beside_an_inverter_does_not_take_its_names() {
+    let layout = walked(&chain(40_000, &[(1, 66), (103, 50), (203, 105), (802, 62)])).unwrap().layout;
+    let points = layout.points();
+    let named = |name: &str| points.iter().find(|point| *point.name == *name).map(|point| point.address);
+    assert_eq!(
+        [named("power"), named("meter_power"), named("battery_power")],
+        [Some(40_084), Some(40_140), Some(40_276)]
+    );
+    assert_eq!(named("power_l1"), None);
+    // A meter by itself has the plain names.
+    let meter = walked(&chain(40_000, &[(1, 66), (203, 105)])).unwrap().layout;
+    assert!(meter.points().iter().any(|point| *point.name == *"power_l1"));
+}
