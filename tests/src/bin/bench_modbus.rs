@@ -68,7 +68,7 @@ fn survey(name: &str, plant: &Plant, segment: &Segment, network: &str) {
         matched += usize::from(row["service"] == resident.service && row["profile"] == profile);
         let ledger = plant.ledger(resident.address);
         let unit = row["unit"].as_u64().unwrap_or(0);
-        times.push((identified(&ledger, unit) - before).as_secs_f64());
+        times.push(identified(&ledger, unit).saturating_sub(before).as_secs_f64());
     }
     let figure = |what: &str, value: f64, unit: &str| tell(&format!("{name}_{what}"), value, unit);
     figure("found", f64::from(found), "devices");

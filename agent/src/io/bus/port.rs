@@ -1,11 +1,8 @@
 //! A serial port of this host.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
-use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_serial::{DataBits, FlowControl, SerialPort as _, SerialStream, StopBits};
 use wayside_protocols::modbus::target::{Parity, Serial};
@@ -18,8 +15,6 @@ use super::open::OpenError;
 pub(super) struct Port {
     stream: SerialStream,
     silence: Duration,
-    /// Holds the lock other programs look at; the driver's own keeps all but root out.
-    _lock: File,
 }
 
 impl Port {
@@ -32,10 +27,13 @@ impl Port {
             io::ErrorKind::ResourceBusy => OpenError::Busy(path.into()),
             _ => OpenError::Io(error),
         };
-        // The lock comes first: opening sets the line, under the eyes of whoever speaks on it.
-        let lock = File::open(Path::new(path)).map_err(wrong)?;
-        match flock(lock.as_fd(), FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
+        // Opening takes the lock for good, but only after it has touched the line of whoever speaks on it; so it is
+        // looked at first. It is given back here: a second one of our own would be in the way of the first.
+        // A modem that does not answer would hold up a plain open.
+        let quietly = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let lock = rustix::fs::open(path, quietly, Mode::empty()).map_err(|error| wrong(error.into()))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => drop(lock),
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenError::Busy(path.into())),
             Err(error) => return Err(OpenError::Io(error.into())),
         }
@@ -54,7 +52,7 @@ impl Port {
             | tokio_serial::ErrorKind::InvalidInput
             | tokio_serial::ErrorKind::Unknown => wrong(error.into()),
         })?;
-        Ok(Self { stream, silence: serial.silence(), _lock: lock })
+        Ok(Self { stream, silence: serial.silence() })
     }
 
     pub(super) fn silence(&self) -> Duration {
