@@ -4,6 +4,8 @@
 //! answers. So a late reply, a doubled one, one meant for another unit: whichever is taken for another shows as a wrong
 //! value.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! That devices of other makes say to us who they are: EtherNet/IP as cpppo speaks it, BACnet/IP as bacpypes3 does.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 use std::net::{SocketAddrV4, UdpSocket};
 use std::path::Path;
 use std::process::Command;

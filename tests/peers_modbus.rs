@@ -1,6 +1,8 @@
 //! That a Modbus device of another make tells us what it tells others: pymodbus on TCP and on a line, read by mbpoll
 //! beside us.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! What devices say, read by us and by others: pysunspec2 beside our SunSpec, node-wot and mbpoll beside our descriptions.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;

@@ -1,6 +1,8 @@
 //! A whole segment of simulated devices, surveyed by the built agent as a user does it; every host tells what it was
 //! asked.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on ends")]
+
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;

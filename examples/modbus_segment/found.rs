@@ -39,7 +39,7 @@ pub(crate) fn table(report: &Value) -> String {
         rows.push(keys.map(|key| match &device[key] {
             Value::String(text) => text.clone(),
             Value::Null => "-".to_owned(),
-            other => other.to_string(),
+            value @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => value.to_string(),
         }));
     }
     let widths: Vec<usize> =

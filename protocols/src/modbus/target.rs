@@ -114,7 +114,7 @@ impl Written {
     /// Reads `10.3.0.0/24:502`, `10.3.0.9`, `[fd00::9]:502?framing=rtu` or `/dev/ttyUSB0?baud=9600`. `port` is meant
     /// where none is written.
     pub(super) fn read(text: &str, port: u16) -> Result<Self, TargetError> {
-        let (place, options) = text.trim().split_once('?').unwrap_or((text.trim(), ""));
+        let (place, options) = text.trim().split_once('?').unwrap_or_else(|| (text.trim(), ""));
         if place.starts_with('/') && !place.contains(char::is_control) && place.len() <= 255 {
             return serial(place, options).map(Self::Serial);
         }
@@ -238,7 +238,7 @@ impl FromStr for Net {
             None => (bare(text), None),
         };
         let address: IpAddr = address.map_err(|_| ())?;
-        Self::new(address, prefix.unwrap_or(if address.to_canonical().is_ipv4() { 32 } else { 128 })).ok_or(())
+        Self::new(address, prefix.unwrap_or_else(|| if address.to_canonical().is_ipv4() { 32 } else { 128 })).ok_or(())
     }
 }
 

@@ -180,7 +180,7 @@ struct Subscriptions {
 
 #[derive(Debug, Default)]
 struct Level {
-    below: BTreeMap<Box<str>, Level>,
+    below: BTreeMap<Box<str>, Self>,
     hosts: BTreeSet<HostNo>,
 }
 

@@ -112,7 +112,7 @@ impl Host {
 
     /// Its will, as the shell leaves it with the broker.
     pub(super) fn will(&self) -> Publication {
-        let (agent, epoch) = self.on_air.clone().unwrap_or((self.settings.id.clone(), self.settings.epoch));
+        let (agent, epoch) = self.on_air.clone().unwrap_or_else(|| (self.settings.id.clone(), self.settings.epoch));
         Publication {
             topic: Topic::Presence(agent).to_string().into(),
             payload: Presence::will(epoch).encode(),

@@ -208,6 +208,7 @@ mod tests {
         listening
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "it says nothing else")]
     fn said(listening: &mut Listening) -> (Vec<Box<str>>, Vec<Box<str>>) {
         let (mut new, mut old) = (Vec::new(), Vec::new());
         while let Some(output) = listening.poll_output() {

@@ -71,7 +71,8 @@ mod tests {
     #[test]
     fn a_bar_is_as_full_as_the_survey_is_far() {
         let counts = Counts { addresses: 254, ended: 89, requests: 431, ..Counts::default() };
-        let findings = Findings { counts, ..Findings::default() };
+        let mut findings = Findings::default();
+        findings.counts = counts;
         let now = Timestamp::START + Duration::from_millis(2_100);
         assert_eq!(
             bar(&findings, now),

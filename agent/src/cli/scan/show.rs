@@ -133,7 +133,7 @@ fn said(value: &Json) -> String {
     match value {
         Json::Null => "-".to_owned(),
         Json::String(text) => escaped(text).into(),
-        other => escaped(&other.to_string()).into(),
+        Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => escaped(&value.to_string()).into(),
     }
 }
 

@@ -83,7 +83,7 @@ impl Bus {
     ) -> Result<(Reply, Duration), AskError> {
         let (reply, answer) = oneshot::channel();
         self.order(target, Order::Ask { unit, request, deadline, dial, reply }).await;
-        answer.await.unwrap_or(Err(OpenError::Full.into()))
+        answer.await.unwrap_or_else(|_| Err(OpenError::Full.into()))
     }
 
     async fn order(&self, target: &Target, order: Order) {

@@ -47,11 +47,8 @@ impl Findings {
                 }
             }
             Event::Ended { target, verdict, unasked } => {
-                match &verdict {
-                    Verdict::Closed => self.closed += 1,
-                    Verdict::Unreachable(_) => self.unreachable += 1,
-                    _ => {}
-                }
+                self.closed += usize::from(matches!(verdict, Verdict::Closed));
+                self.unreachable += usize::from(matches!(verdict, Verdict::Unreachable(_)));
                 // Most addresses of a network are vacant; of one that was named it is worth saying.
                 if !verdict.complete() && (!verdict.vacant() || counts.addresses <= NAMED) {
                     self.left_alone.insert(target, (verdict, unasked));

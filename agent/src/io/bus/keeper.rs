@@ -142,9 +142,12 @@ struct Keeper {
     inbox: Inbox,
     clock: Clock,
     held: BTreeMap<ServiceId, Held>,
-    proofs: JoinSet<(ServiceId, Result<(Reply, Duration), AskError>)>,
+    proofs: JoinSet<(ServiceId, Proof)>,
     rounds: JoinSet<()>,
 }
+
+/// What a device said to the question that shows it is still itself, and how long that took.
+type Proof = Result<(Reply, Duration), AskError>;
 
 struct Held {
     known: Known,
@@ -238,7 +241,7 @@ impl Keeper {
         let ring = VecDeque::from([Some(device.rtt)]);
         let due = now + self.settings.interval;
         let known = Known { id: id.clone(), device, quality: None, placement };
-        let held = self.held.entry(id.clone()).or_insert(Held {
+        let held = self.held.entry(id.clone()).or_insert_with(|| Held {
             known: known.clone(),
             ring,
             requests,

@@ -48,10 +48,9 @@ pub(super) async fn open(target: &Target, deadline: Duration, clock: Clock) -> R
     match target {
         Target::Tcp(address) | Target::RtuOverTcp(address) => {
             let stream = timeout(deadline, TcpStream::connect(address)).await.map_err(|_| OpenError::Late(deadline))?;
-            let stream = stream.map_err(|error| match error.kind() {
-                io::ErrorKind::ConnectionRefused => OpenError::Refused,
-                _ => OpenError::Io(error),
-            })?;
+            let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+            let stream =
+                stream.map_err(|error| if refused(&error) { OpenError::Refused } else { OpenError::Io(error) })?;
             stream.set_nodelay(true).map_err(OpenError::Io)?;
             Ok(Line::socket(stream, target.framing(), clock))
         }

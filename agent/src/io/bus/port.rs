@@ -19,6 +19,7 @@ pub(super) struct Port {
 
 impl Port {
     /// Opens and locks it.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the kinds of the system's errors are without end")]
     pub(super) fn open(serial: &Serial) -> Result<Self, OpenError> {
         let path = &*serial.path;
         let wrong = |error: io::Error| match error.kind() {

@@ -93,8 +93,14 @@ impl Alias {
                 Reply::Exception(exception) if gone || (excuses(exception) && !matches!(here, Reply::Exception(_))) => {
                     return Told::Other { pair: None, absent: Some(self.last), excuse: Some(exception) };
                 }
-                _ if !self.merge => return self.other(),
-                _ => self.step = Step::HereAgain(here.clone()),
+                Reply::Registers(_) | Reply::Bits(_) | Reply::Identification(_) | Reply::Exception(_)
+                    if !self.merge =>
+                {
+                    return self.other();
+                }
+                Reply::Registers(_) | Reply::Bits(_) | Reply::Identification(_) | Reply::Exception(_) => {
+                    self.step = Step::HereAgain(here.clone());
+                }
             },
             // What the first one holds did not change: it was another that answered.
             Step::HereAgain(ref here) if *here == reply => return self.other(),

@@ -136,10 +136,10 @@ impl Interview {
         if self.requests >= self.most {
             return self.end(Verdict::Budget);
         }
-        if self.canary {
-            if let Some((unit, request)) = self.known {
-                return Next::Ask(unit, request);
-            }
+        if self.canary
+            && let Some((unit, request)) = self.known
+        {
+            return Next::Ask(unit, request);
         }
         if matches!(self.stage, Stage::Between) {
             match self.order.iter().copied().find(|unit| self.left.contains(*unit)) {
@@ -252,7 +252,7 @@ impl Interview {
             None if self.misses.in_row >= PATIENCE_AT_FIRST => self.verdict = Some(Verdict::NeverAnswers),
             _ => {}
         }
-        if self.misses.silent >= self.silent_most && self.left.len() > 0 {
+        if self.misses.silent >= self.silent_most && !self.left.is_empty() {
             self.verdict.get_or_insert(Verdict::Silent);
         }
     }
@@ -284,7 +284,7 @@ impl Interview {
                 self.inquire(unit, Heard::Silent, opening, false, Duration::ZERO);
             }
             Stage::Inquiry(asking) => self.passed_over(asking),
-            stage => self.stage = stage,
+            stage @ (Stage::Between | Stage::Presence(_) | Stage::Again(..) | Stage::Alias(_)) => self.stage = stage,
         }
     }
 
@@ -307,10 +307,10 @@ impl Interview {
     fn busy(&mut self, reply: &Reply) {
         self.misses.busy += 1;
         self.rest = true;
-        if self.misses.busy > 1 {
-            if let Reply::Exception(exception) = reply {
-                self.verdict = Some(Verdict::Busy(*exception));
-            }
+        if self.misses.busy > 1
+            && let Reply::Exception(exception) = reply
+        {
+            self.verdict = Some(Verdict::Busy(*exception));
         }
     }
 
@@ -349,12 +349,13 @@ impl Interview {
 
     fn answered(&mut self, mut asking: Box<Inquiring>, reply: Reply, rtt: Duration) {
         let data = !matches!(reply, Reply::Exception(_));
-        if let Reply::Exception(exception) = reply {
-            if !asking.data && self.says_absent(exception) {
-                // A gateway that itself knows no identification says so for every unit, there or not.
-                self.identification = false;
-                return self.gone(Some(rtt));
-            }
+        if let Reply::Exception(exception) = reply
+            && !asking.data
+            && self.says_absent(exception)
+        {
+            // A gateway that itself knows no identification says so for every unit, there or not.
+            self.identification = false;
+            return self.gone(Some(rtt));
         }
         asking.data |= data;
         if asking.rtts.len() < RTTS {
@@ -394,11 +395,12 @@ impl Interview {
     /// A device is found; whether the host answers alike for all units is asked after the first.
     fn settle(&mut self, found: Found) {
         self.fresh = Some(Finding::Device(found.unit, found.identified.clone(), found.rtt));
-        if self.found.is_empty() && !self.distinct {
-            if let Some(three) = unlikely(&self.left) {
-                let (opening, sample) = (found.opening.clone(), sample(&found.identified));
-                self.stage = Stage::Alias(Box::new(Alias::all(found.unit, three, self.probe(), opening, sample)));
-            }
+        if self.found.is_empty()
+            && !self.distinct
+            && let Some(three) = unlikely(&self.left)
+        {
+            let (opening, sample) = (found.opening.clone(), sample(&found.identified));
+            self.stage = Stage::Alias(Box::new(Alias::all(found.unit, three, self.probe(), opening, sample)));
         }
         self.found.push(found);
     }

@@ -242,7 +242,9 @@ impl Survey {
                 match input {
                     Input::Silent => active.interview.silent(),
                     Input::Garbled | Input::Foreign => active.interview.garbled(),
-                    _ => active.interview.lost(),
+                    Input::Connected | Input::Refused | Input::Unreachable(_) | Input::Heard(..) | Input::Lost => {
+                        active.interview.lost();
+                    }
                 }
                 if !serial && active.connections >= most {
                     active.interview.give_up();

@@ -74,7 +74,7 @@ fn answer(manner: &Manner, unit: Unit, request: Request, answered: u8) -> Input 
         Manner::Gateway(_, None) | Manner::Mute => Input::Silent,
         Manner::Pymodbus(units) => match request {
             Request::Read(..) if !units.contains(&unit.0) => absent(4),
-            _ => device(request, "server", u16::from(unit.0) * 100),
+            Request::Read(..) | Request::Identify(..) => device(request, "server", u16::from(unit.0) * 100),
         },
         Manner::Agnostic => device(request, "inverter", 7),
         Manner::Everybody => device(request, &format!("plc {unit}"), u16::from(unit.0)),
@@ -142,7 +142,15 @@ impl World {
                 let (after, input) = match &self.manners[&host] {
                     Manner::Closed => (Duration::from_micros(200), Input::Refused),
                     Manner::Vacant => (deadline, Input::Unreachable("late".into())),
-                    _ => (Duration::from_millis(1), Input::Connected),
+                    Manner::Gateway(..)
+                    | Manner::Pymodbus(_)
+                    | Manner::Agnostic
+                    | Manner::Everybody
+                    | Manner::Mute
+                    | Manner::HangsUp
+                    | Manner::Garbage
+                    | Manner::Busy
+                    | Manner::Dies(_) => (Duration::from_millis(1), Input::Connected),
                 };
                 self.later(now + after, host, input);
             }
@@ -158,7 +166,12 @@ impl World {
                 let after = match &input {
                     Input::Heard(_, rtt) => *rtt,
                     Input::Silent => deadline,
-                    _ => RTT,
+                    Input::Connected
+                    | Input::Refused
+                    | Input::Unreachable(_)
+                    | Input::Garbled
+                    | Input::Foreign
+                    | Input::Lost => RTT,
                 };
                 self.later(now + after, host, input);
             }
