@@ -138,7 +138,7 @@ fn what_pysunspec2_reads_from_a_device_we_read_too() {
 
 #[test]
 fn the_models_compiled_in_are_those_of_pysunspec2() {
-    let ours = repository().join("protocols/src/modbus/sunspec/models.rs");
+    let ours = repository().join("protocols/src/modbus/sunspec/layouts.rs");
     let theirs = output(Command::new(python()).arg(peer("sunspec_models.py")));
     assert!(std::fs::read_to_string(ours).unwrap() == theirs, "run tests/peers/sunspec_models.py again");
 }
@@ -149,10 +149,14 @@ fn node_wot_reads_through_our_description_what_mbpoll_reads() {
     let float = |value: f32| [(value.to_bits() >> 16) as u16, value.to_bits() as u16];
     let words: Vec<u16> =
         [230.1, 229.9, 231.4, 1.5, 2.5, 3.5, 345.25, -575.5, 810.0].into_iter().flat_map(float).collect();
+    let mut input = vec![0; 80];
+    for (at, held) in [(0, &words[..]), (52, &float(579.75)), (70, &float(50.02))] {
+        input[at..at + held.len()].copy_from_slice(held);
+    }
     // What a Carlo Gavazzi holds as 2301, least significant first, and a coil for each relay.
     let tables = json!({
         "unit": 7,
-        "input": { "0": words, "52": float(579.75), "70": float(50.02) },
+        "input": { "0": input },
         "holding": { "0": [2301] },
         "coil": [true, false, true, false],
         "discrete": [false, true, false, true],

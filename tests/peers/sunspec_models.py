@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Prints protocols/src/modbus/sunspec/models.rs from the models that pysunspec2 carries (sunspec/models, Apache-2.0):
+"""Prints protocols/src/modbus/sunspec/layouts.rs from the models that pysunspec2 carries (sunspec/models, Apache-2.0):
 
-    tests/.venv/bin/python tests/peers/sunspec_models.py > protocols/src/modbus/sunspec/models.rs
+    tests/.venv/bin/python tests/peers/sunspec_models.py > protocols/src/modbus/sunspec/layouts.rs
 
 What stands below is ours: which models and points are taken, and what they are called here. Where each stands and what
 it is made of is the models'. A test holds the committed file to this output.

@@ -22,7 +22,7 @@ fn main() {
     let segment = Segment::new(network, port, ids, seed.unwrap_or(1));
     let plant = Plant::with(1, segment.hosts);
     for resident in &segment.residents {
-        let unit = resident.unit.map_or("any".to_owned(), |unit| unit.to_string());
+        let unit = resident.unit.map_or_else(|| "any".to_owned(), |unit| unit.to_string());
         println!("{} unit {unit}: {} {}", resident.address, resident.manufacturer, resident.service);
     }
     let mut rest = Vec::new();

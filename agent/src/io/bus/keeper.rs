@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{info, warn};
-use wayside_protocols::modbus::plan::plan;
+use wayside_protocols::modbus::plan::{Plan, plan};
 use wayside_protocols::modbus::profile::Profiles;
 use wayside_protocols::modbus::reading::Reading;
 use wayside_protocols::modbus::reply::Reply;
@@ -100,13 +100,28 @@ impl Devices {
     /// reading.
     pub async fn read(&self, id: &ServiceId, points: &[&str]) -> Result<Vec<Reading>, ReadError> {
         let known = self.find(id).await.ok_or_else(|| ReadError::Unknown(id.clone()))?;
-        let Device { target, unit, identified, .. } = &known.device;
-        let plan = plan(identified, points);
+        let plan = plan(&known.device.identified, points);
+        let replies = self.carry_out(&plan, &known.device).await?;
+        let mut readings = plan.readings(&replies);
+        // A device may refuse a whole span for one register in it that it does not have.
+        if let Some(apart) = plan.apart(&replies) {
+            let replies = self.carry_out(&apart, &known.device).await?;
+            for again in apart.readings(&replies) {
+                if let Some(reading) = readings.iter_mut().find(|reading| reading.point == again.point) {
+                    *reading = again;
+                }
+            }
+        }
+        Ok(readings)
+    }
+
+    /// What the device replies to each request; fails if it replies to none.
+    async fn carry_out(&self, plan: &Plan, device: &Device) -> Result<Vec<Option<Reply>>, AskError> {
         let mut replies = Vec::with_capacity(plan.requests().len());
         let mut failed = None;
-        let deadline = self.pace.deadline(target);
+        let deadline = self.pace.deadline(&device.target);
         for request in plan.requests() {
-            match self.bus.ask_anew(target, *unit, *request, deadline, self.pace.connect).await {
+            match self.bus.ask_anew(&device.target, device.unit, *request, deadline, self.pace.connect).await {
                 Ok((reply, _)) => replies.push(Some(reply)),
                 Err(error) => {
                     replies.push(None);
@@ -115,8 +130,8 @@ impl Devices {
             }
         }
         match failed {
-            Some(error) if replies.iter().all(Option::is_none) => Err(error.into()),
-            _ => Ok(plan.readings(&replies)),
+            Some(error) if replies.iter().all(Option::is_none) => Err(error),
+            _ => Ok(replies),
         }
     }
 

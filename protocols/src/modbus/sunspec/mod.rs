@@ -3,7 +3,7 @@
 //! Heads up: "SunSpec Device Information Model Specification" 1.1 rules the chain of models, and the models
 //! (github.com/sunspec/models, Apache-2.0) say what stands in each.
 
-mod models;
+mod layouts;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 
 use super::profile::{Class, Format, Meaning, Point, Sort};
 use super::request::Table;
-pub use models::Model;
+pub use layouts::Model;
 pub use walk::{Found, Walk};
 
 /// The models a device has, and where each stands.
@@ -51,7 +51,7 @@ impl Layout {
     fn class_of(&self, device: u8) -> Class {
         let has = |wanted: Class| {
             let own = self.blocks.iter().filter(|block| block.device == device);
-            own.filter_map(|block| models::known(block.model)).any(|model| model.class == Some(wanted))
+            own.filter_map(|block| layouts::known(block.model)).any(|model| model.class == Some(wanted))
         };
         // What stores or measures behind an inverter is part of it.
         [Class::Inverter, Class::Battery, Class::Meter].into_iter().find(|class| has(*class)).unwrap_or(Class::Other)
@@ -63,7 +63,7 @@ impl Layout {
     pub fn points(&self) -> Vec<Point> {
         let mut points: Vec<Point> = Vec::new();
         for (index, block) in self.blocks.iter().enumerate() {
-            let Some(model) = models::known(block.model) else { continue };
+            let Some(model) = layouts::known(block.model) else { continue };
             let device = if block.device > 1 { format!("device{}_", block.device) } else { String::new() };
             let beside = model.class.filter(|class| *class != self.class_of(block.device));
             let before = beside.map_or_else(|| device.clone(), |class| format!("{device}{class}_"));

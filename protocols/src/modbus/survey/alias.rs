@@ -130,7 +130,7 @@ impl Alias {
 }
 
 /// Whether an exception may mean that the unit is not there: it says nothing about what was asked.
-fn excuses(exception: Exception) -> bool {
+pub(super) fn excuses(exception: Exception) -> bool {
     !matches!(
         exception,
         Exception::ILLEGAL_FUNCTION

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::alias::{Alias, Told};
 use super::order::unlikely;
 use super::pace::{Pace, Rhythm};
+use super::stage::{Excuse, Finding, Found, Inquiring, Misses, Stage};
 use super::verdict::Verdict;
 use crate::modbus::identify::{Heard, Identified, Inquiry};
 use crate::modbus::profile::Profiles;
@@ -35,6 +36,8 @@ pub(super) struct Interview {
     known: Option<(Unit, Request)>,
     canary: bool,
     found: Vec<Found>,
+    /// Who told its name and held nothing: told of if nobody else is found.
+    doubted: Option<Found>,
     fresh: Option<Finding>,
     misses: Misses,
     rhythm: Rhythm,
@@ -44,55 +47,6 @@ pub(super) struct Interview {
     most: u32,
     silent_most: u32,
     verdict: Option<Verdict>,
-}
-
-/// What went wrong so far: in all, and in a row since the last reply.
-#[derive(Default)]
-struct Misses {
-    silent: u32,
-    in_row: u8,
-    lost: u8,
-    garbled: u8,
-    busy: u8,
-}
-
-struct Found {
-    unit: Unit,
-    opening: Reply,
-    identified: Identified,
-    rtt: Duration,
-    aliases: Units,
-}
-
-/// Something to tell about a unit.
-pub(super) enum Finding {
-    /// A device, with the time its replies took in the middle.
-    Device(Unit, Identified, Duration),
-    /// The device at the first unit answers at these others as well.
-    Aliases(Unit, Identified, Duration, Units),
-}
-
-enum Stage {
-    /// Nobody is being asked: the next unit, please.
-    Between,
-    /// Is this one there?
-    Presence(Unit),
-    /// It said something that may mean both; another question tells.
-    Again(Unit, Exception),
-    /// Who is it?
-    Inquiry(Box<Inquiring>),
-    /// Is it the same one at another unit?
-    Alias(Box<Alias>),
-}
-
-struct Inquiring {
-    unit: Unit,
-    inquiry: Inquiry,
-    opening: Reply,
-    /// Whether it ever said more than an exception.
-    data: bool,
-    rtts: Vec<Duration>,
-    asked: u8,
 }
 
 /// What to do next.
@@ -116,6 +70,7 @@ impl Interview {
             known: None,
             canary: false,
             found: Vec::new(),
+            doubted: None,
             fresh: None,
             misses: Misses::default(),
             rhythm: Rhythm::default(),
@@ -329,6 +284,7 @@ impl Interview {
                     self.stage = Stage::Inquiry(Box::new(Inquiring {
                         unit,
                         inquiry: Inquiry::new(Arc::clone(&self.profiles)),
+                        excuse: Excuse::Unasked.after(&reply),
                         opening: reply,
                         data,
                         rtts: [rtt].into(),
@@ -343,7 +299,8 @@ impl Interview {
     fn inquire(&mut self, unit: Unit, first: Heard, opening: Reply, data: bool, rtt: Duration) {
         let mut inquiry = Inquiry::new(Arc::clone(&self.profiles));
         inquiry.handle(first);
-        let asking = Box::new(Inquiring { unit, inquiry, opening, data, rtts: [rtt].into(), asked: 0 });
+        let excuse = Excuse::Unasked;
+        let asking = Box::new(Inquiring { unit, inquiry, opening, data, excuse, rtts: [rtt].into(), asked: 0 });
         self.go_on(asking);
     }
 
@@ -358,6 +315,9 @@ impl Interview {
             return self.gone(Some(rtt));
         }
         asking.data |= data;
+        if let Some(Request::Read(..)) = asking.inquiry.request() {
+            asking.excuse = asking.excuse.after(&reply);
+        }
         if asking.rtts.len() < RTTS {
             asking.rtts.push(rtt);
         }
@@ -375,7 +335,7 @@ impl Interview {
             self.stage = Stage::Inquiry(asking);
             return;
         }
-        let Inquiring { unit, inquiry, opening, data, mut rtts, .. } = *asking;
+        let Inquiring { unit, inquiry, opening, data, excuse, mut rtts, .. } = *asking;
         let identified = inquiry.finish();
         if !data && matches!(opening, Reply::Exception(_)) && self.misses.garbled > 0 {
             // Garbage, and nothing but exceptions after it, is nobody.
@@ -384,6 +344,12 @@ impl Interview {
         rtts.sort_unstable();
         let rtt = rtts.get(rtts.len() / 2).copied().unwrap_or_default();
         let found = Found { unit, opening, identified, rtt, aliases: Units::default() };
+        if let (Excuse::Only(excuse), Reply::Identification(_)) = (excuse, &found.opening) {
+            // Whoever answers for units that are not there can tell who it is, but not what they hold.
+            (self.identification, self.absent) = (false, Some(excuse));
+            self.doubted.get_or_insert(found);
+            return self.gone(None);
+        }
         if let Some((same, merge)) = self.twin(&found) {
             self.stage = Stage::Alias(Box::new(Alias::pair(same.unit, found.unit, sample(&same.identified), merge)));
             self.found.push(found);
@@ -482,6 +448,9 @@ impl Interview {
     }
 
     fn end(&mut self, verdict: Verdict) -> Next {
+        if let Some(doubted) = self.doubted.take().filter(|_| self.found.is_empty()) {
+            self.fresh = Some(Finding::Device(doubted.unit, doubted.identified, doubted.rtt));
+        }
         self.verdict = Some(verdict.clone());
         Next::End(verdict)
     }

@@ -8,6 +8,7 @@ mod alias;
 mod interview;
 mod order;
 pub mod pace;
+mod stage;
 #[cfg(test)]
 mod tests;
 pub mod verdict;
@@ -26,9 +27,10 @@ use super::target::Target;
 use super::unit::{Unit, Units};
 use crate::dice::Dice;
 use crate::time::{Duration, Timestamp};
-use interview::{Finding, Interview, Next};
+use interview::{Interview, Next};
 use order::{order, shuffle};
 use pace::{Pace, Window};
+use stage::Finding;
 use verdict::Verdict;
 
 /// A device that answered.
@@ -317,6 +319,7 @@ impl Survey {
             }
         }
         for (host, verdict) in over {
+            self.note(host, now);
             self.end(host, verdict);
         }
         ready.sort_unstable();
