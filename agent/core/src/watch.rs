@@ -1,6 +1,6 @@
 //! Telling somebody what changes, and only that.
 //!
-//! A receiver's noise must not flap: something comes in at the rim, and goes out only [`GRACE`] or [`Z`] sigma beyond it,
+//! A receiver's noise must not flap: something comes in at the rim, and goes out only 10 m or [`Z`] sigma beyond it,
 //! whichever is more; where a dwell is asked for, only what stays that long on the other side has changed sides.
 
 use std::collections::{BTreeMap, BTreeSet};

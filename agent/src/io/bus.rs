@@ -2,6 +2,8 @@
 //!
 //! Two things hold by the shape of this code. What is sent is a [`Request`], which cannot say a write. And a
 //! [`line::Line`] that failed in any way is used up by that: there is nothing left to ask on.
+//!
+//! [`Request`]: wayside_protocols::modbus::request::Request
 
 pub mod adapter;
 pub mod audit;
