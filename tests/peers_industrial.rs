@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use wayside::clock::Clock;
-use wayside::io::inquire::{Found, Inquiry, Protocol, Told, inquire};
+use wayside::io::inquire::{Asking, Found, Inquiry, Protocol};
+use wayside_protocols::device::Told;
 use wayside_tests::daemon::Daemon;
 use wayside_tests::place::{Scratch, peer, python};
 use wayside_tests::wait::eventually;
@@ -81,7 +82,12 @@ fn the_command_line_shows_both_in_the_shape_of_every_scan() {
 fn ask(inquiry: Inquiry) -> Vec<Found> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut found = Vec::new();
-    runtime.block_on(inquire(inquiry, Clock::start(), |device| found.push(device))).unwrap();
+    runtime.block_on(async {
+        let mut asking = Asking::begin(inquiry, Clock::start()).await.unwrap();
+        while let Some(device) = asking.next().await {
+            found.push(device);
+        }
+    });
     found
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use wayside::profiles;
-use wayside::things::Thing;
+use wayside::things::{Door, Thing};
 use wayside_protocols::modbus::frame::{Exchange, Framing};
 use wayside_protocols::modbus::identify::{Heard, Identified, Inquiry, Method};
 use wayside_protocols::modbus::plan::plan;
@@ -190,8 +190,8 @@ fn described(manufacturer: &str, model: &str, port: u16) -> (Identified, Value) 
     let agent: AgentId = "gw".parse().unwrap();
     let id = ServiceId::of(&"thing-1".parse().unwrap(), &agent);
     let way = Way::Tcp(Endpoint { host: "127.0.0.1".parse().unwrap(), port });
-    let base = "http://127.0.0.1:7878";
-    let thing = Thing { id: &id, identified: &identified, way: &way, unit: Unit(7), base }.describe();
+    let door = Door { base: "http://127.0.0.1:7878".into(), token: false };
+    let thing = Thing { id: &id, identified: &identified, way: &way, unit: Unit(7), door: &door }.describe();
     (identified, thing)
 }
 

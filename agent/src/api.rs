@@ -20,7 +20,9 @@ mod serve;
 #[cfg(test)]
 pub(crate) mod stage;
 mod stall;
+mod surveys;
 mod text;
+mod things;
 mod watch;
 
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use wayside_protocols::time::Duration;
 
 use crate::clock::Clock;
 use crate::driver::{Busy, Handle, RegisterError, WatchError};
+use crate::field::Field;
 use crate::journal::JournalTally;
 use wayside_core::agent::io::Refusal;
 
@@ -57,6 +60,10 @@ pub struct Options {
     pub caps: Caps,
     /// Who says where the agent stands.
     pub positioned: Positioned,
+    /// Whether it listens on TCP, where its own address can be told.
+    pub tcp: bool,
+    /// Who is asked about devices, if any segment is configured.
+    pub field: Option<Field>,
 }
 
 /// Who says where the agent stands. There is one who does: two would pull it to and fro.

@@ -2,7 +2,6 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -12,8 +11,6 @@ use tracing::{info, warn};
 use wayside_core::agent::Agent;
 use wayside_core::agent::io::Settings;
 use wayside_core::registration::DueProbe;
-use wayside_protocols::modbus::translate::Placement;
-use wayside_protocols::place::Fix;
 use wayside_protocols::service::{AgentId, ServiceId};
 use wayside_protocols::time::Duration;
 
@@ -22,14 +19,13 @@ use crate::clock::Clock;
 use crate::config::settings::Start;
 use crate::config::{Config, Mqtt, identity, state};
 use crate::driver::{self, BrokerOrder, Driver, Edges, Handle, Inbox, Message};
+use crate::field::{self, Field};
 use crate::io::broker::{self, Answering, Telling};
-use crate::io::bus::keeper::{self, Devices};
-use crate::io::bus::{self, Audit};
+use crate::io::bus::keeper::Devices;
 use crate::io::interfaces::Selection;
 use crate::io::probe::Prober;
 use crate::io::{gnss, link, responder};
 use crate::journal::{self, Journal};
-use crate::profiles;
 
 /// An agent that runs on this runtime until it is told to leave.
 #[derive(Debug)]
@@ -37,7 +33,7 @@ pub struct Running {
     id: AgentId,
     listen: Listen,
     handle: Handle,
-    devices: Option<Devices>,
+    field: Option<Field>,
     driver: JoinSet<()>,
     edges: JoinSet<()>,
     stop_api: oneshot::Sender<()>,
@@ -63,16 +59,6 @@ impl Running {
             warn!(error = %trouble, "registrations are refused until the state directory can be written");
         }
         let (handle, inbox, doors) = driver::doors();
-        let options = Options {
-            agent: id.clone(),
-            kind: config.kind,
-            epoch: restored.epoch,
-            token: config.api.token.as_ref().map(|token| token.reveal().into()),
-            clock,
-            journal: Some(journal.tally()),
-            caps: config.limits.api.clone(),
-            positioned: positioned(config),
-        };
         let listen = server.listen().clone();
         let start = Start {
             id: id.clone(),
@@ -83,7 +69,19 @@ impl Running {
         };
         let settings = config.settings(start);
         let mut edges = JoinSet::new();
-        let devices = devices(&mut edges, config, &settings, &inbox, clock);
+        let field = field::start(&mut edges, &config.modbus, &settings, &inbox, clock);
+        let options = Options {
+            agent: id.clone(),
+            kind: config.kind,
+            epoch: restored.epoch,
+            token: config.api.token.as_ref().map(|token| token.reveal().into()),
+            clock,
+            journal: Some(journal.tally()),
+            caps: config.limits.api.clone(),
+            positioned: positioned(config),
+            tcp: matches!(listen, Listen::Tcp(_)),
+            field: field.clone(),
+        };
         let outward = outward(&mut edges, config, &settings, &inbox, &handle, journal);
         let agent = Agent::new(settings, clock.now());
         let mut driver = JoinSet::new();
@@ -92,7 +90,7 @@ impl Running {
         // A sender that is dropped stops the API too.
         edges.spawn(server.run(Api::new(handle.clone(), options), async move { drop(stopped.await) }));
         info!(%id, kind = %config.kind, state = %dir.display(), "agent is up");
-        Ok(Self { id, listen, handle, devices, driver, edges, stop_api })
+        Ok(Self { id, listen, handle, field, driver, edges, stop_api })
     }
 
     /// The agent's id.
@@ -112,7 +110,7 @@ impl Running {
 
     /// The devices of its Modbus segments; `None` if none is configured.
     pub fn devices(&self) -> Option<&Devices> {
-        self.devices.as_ref()
+        self.field.as_ref().map(|field| &field.devices)
     }
 
     /// Waits until the agent has stopped, which it does not unless told to.
@@ -122,9 +120,9 @@ impl Running {
 
     /// Says goodbye everywhere and stops. What is not done after 2 s is dropped.
     pub async fn leave(mut self) {
-        let Self { handle, stop_api, devices, .. } = self;
+        let Self { handle, stop_api, field, .. } = self;
         // Its keeper ends with it, and every line once what is on its way is answered.
-        drop(devices);
+        drop(field);
         let farewell = async {
             handle.leave().await;
             // The API has gone if nobody listens.
@@ -188,55 +186,6 @@ fn outward(
         (edges.broker, edges.events) = (Some(orders), mqtt.events);
     }
     edges
-}
-
-/// Starts the bus and whoever keeps its devices, if any segment is configured.
-fn devices(
-    tasks: &mut JoinSet<()>,
-    config: &Config,
-    settings: &Settings,
-    inbox: &Inbox,
-    clock: Clock,
-) -> Option<Devices> {
-    let modbus = &config.modbus;
-    if modbus.segments.is_empty() {
-        return None;
-    }
-    let audit = match &modbus.audit {
-        None => Audit::default(),
-        Some(path) => match Audit::open(path, clock) {
-            Ok((audit, keep)) => {
-                tasks.spawn(keep);
-                audit
-            }
-            Err(error) => {
-                warn!(path = %path.display(), %error, "the audit log cannot be written, so no device is asked");
-                return None;
-            }
-        },
-    };
-    let (profiles, problems) = profiles::load(Path::new(profiles::DEFAULT_DIR));
-    for problem in problems {
-        warn!("{problem}");
-    }
-    let (bus, keep) = bus::desk(audit, clock);
-    tasks.spawn(keep);
-    let segments = modbus.segments.iter().filter(|segment| segment.scan).map(|segment| {
-        let fix = segment.position.map(|at| Fix::fixed(at.position, at.accuracy, clock.now()));
-        let placement = Placement { segment: segment.name.clone(), priority: segment.priority, fix };
-        (segment.segment.clone(), placement)
-    });
-    let keeping = keeper::Settings {
-        agent: settings.id.clone(),
-        segments: segments.collect(),
-        profiles,
-        pace: modbus.pace.clone(),
-        interval: modbus.interval,
-        seed: settings.seed,
-    };
-    let (devices, keep) = keeper::keeper(keeping, bus, inbox.clone(), clock);
-    tasks.spawn(keep);
-    Some(devices)
 }
 
 fn broker(

@@ -22,9 +22,10 @@ pub(crate) async fn survey(target: &str) -> Result<Value, Box<dyn Error>> {
     let survey = Survey::new(segment.clone(), profiles::shipped(), Pace::default(), 1, begun);
     let mut findings = Findings::default();
     let work = async {
-        let tell = |event: round::Event, counts| findings.note(event, counts);
-        round::conduct(survey, &bus, clock, std::future::pending(), tell).await;
-        drop(bus);
+        let mut round = round::Round::new(survey, bus, clock);
+        while let Some(event) = round.next().await {
+            findings.note(event, round.counts());
+        }
     };
     tokio::join!(work, keep);
     Ok(devices::report(&findings, &segment, clock.now().since(begun)))

@@ -38,6 +38,7 @@ pub struct Talk {
     device: Option<Device>,
     step: Step,
     invoke: u8,
+    brief: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +66,12 @@ impl Default for Talk {
 impl Talk {
     /// Nothing asked yet.
     pub fn new() -> Self {
-        Self { device: None, step: Step::WhoIs, invoke: 1 }
+        Self { device: None, step: Step::WhoIs, invoke: 1, brief: false }
+    }
+
+    /// The same, but it is not asked for its names: enough to see that it is still there.
+    pub fn brief() -> Self {
+        Self { brief: true, ..Self::new() }
     }
 
     /// What to ask; `None` when there is nothing left to ask.
@@ -79,6 +85,11 @@ impl Talk {
         }
     }
 
+    /// What follows once its number is known.
+    const fn named(&self) -> Step {
+        if self.brief { Step::Done } else { Step::Property(Property::Name) }
+    }
+
     /// Takes what came back, and goes on to the next question if it is the answer.
     ///
     /// # Errors
@@ -89,13 +100,13 @@ impl Talk {
             Step::WhoIs => {
                 let (instance, vendor) = i_am(apdu)?;
                 self.device = Some(Device { instance, vendor: Some(vendor), ..Device::default() });
-                self.step = Step::Property(Property::Name);
+                self.step = self.named();
             }
             Step::Number => {
                 let mut value = self.property(apdu, ANY_INSTANCE, OBJECT_IDENTIFIER)?;
                 let instance = value.device()?;
                 self.device = Some(Device { instance, ..Device::default() });
-                self.step = Step::Property(Property::Name);
+                self.step = self.named();
             }
             Step::Property(property) => {
                 let Some(device) = &self.device else { return Err(NoAnswer::Unasked) };

@@ -8,6 +8,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod bacnet;
+pub mod device;
 mod dice;
 pub mod enip;
 pub mod gpsd;

@@ -19,6 +19,10 @@ pub enum Source {
     File,
     /// Translated from a device on a Modbus segment.
     Modbus,
+    /// A device that told who it is by EtherNet/IP.
+    Enip,
+    /// A device that told who it is by BACnet/IP.
+    Bacnet,
     /// Heard by multicast DNS on a link; each link keeps its own claim.
     Mdns(LinkId),
     /// Heard through the MQTT broker.
@@ -36,6 +40,8 @@ impl Source {
             Self::Api => "api",
             Self::File => "file",
             Self::Modbus => "modbus",
+            Self::Enip => "enip",
+            Self::Bacnet => "bacnet",
             Self::Mdns(_) => "mdns",
             Self::Mqtt => "mqtt",
             Self::Region => "region",
@@ -45,7 +51,7 @@ impl Source {
 
     /// Whether this agent itself vouches for what the source says.
     pub const fn own(self) -> bool {
-        matches!(self, Self::Api | Self::File | Self::Modbus)
+        matches!(self, Self::Api | Self::File | Self::Modbus | Self::Enip | Self::Bacnet)
     }
 }
 

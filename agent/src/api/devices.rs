@@ -1,13 +1,17 @@
 //! Devices as JSON. The names are contracts: programs and our own command line rely on them.
 
 use serde::Serialize;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
+use wayside_protocols::device::{SAYS_ITSELF, Told};
 use wayside_protocols::modbus::segment::Segment;
 use wayside_protocols::modbus::survey::Device;
+use wayside_protocols::modbus::translate::Placement;
 use wayside_protocols::time::Duration;
 
 use crate::io::bus::findings::Findings;
+use crate::io::bus::keeper::Known;
+use crate::io::inquire::{Found, Tally};
 
 /// What a survey found, as `{devices, refused, counts}`.
 pub fn report(findings: &Findings, segment: &Segment, elapsed: Duration) -> Json {
@@ -38,15 +42,76 @@ pub fn report(findings: &Findings, segment: &Segment, elapsed: Duration) -> Json
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
         },
     };
-    json(&report)
+    shaped(&report)
 }
 
 /// One device.
 pub fn device(device: &Device) -> Json {
-    json(&DeviceJson::from(device))
+    shaped(&DeviceJson::from(device))
 }
 
-fn json(value: &impl Serialize) -> Json {
+/// One device that is kept, with the service it is and how well it answers.
+pub fn known(known: &Known) -> Json {
+    let mut row = device(&known.device);
+    row["id"] = known.id.as_str().into();
+    placed(&mut row, &known.placement);
+    row["quality"] = known.quality.as_ref().map_or(Json::Null, |quality| {
+        let millis = |time: Duration| time.as_micros() as f64 / 1_000.0;
+        json!({
+            "rtt_p50_ms": millis(quality.rtt_p50),
+            "rtt_p95_ms": millis(quality.rtt_p95),
+            "loss": (f64::from(quality.loss) * 10_000.0).round() / 10_000.0,
+            "refresh_ms": millis(quality.refresh),
+        })
+    });
+    row
+}
+
+/// One device that answered by datagram.
+pub fn answered(found: &Found) -> Json {
+    let told = &found.told;
+    let mut row = json!({
+        "address": found.address.to_string(), "unit": null,
+        "manufacturer": told.manufacturer(), "model": told.model(), "version": told.version(), "serial": told.serial(),
+        "profile": null, "confidence": SAYS_ITSELF, "identified_by": told.identified_by(),
+        "rtt_ms": found.round_trip.as_micros() as f64 / 1_000.0, "service": told.name(),
+    });
+    if let Told::Bacnet(told) = told {
+        row["name"] = told.name.as_deref().into();
+        row["instance"] = told.instance.into();
+    }
+    row
+}
+
+/// What an inquiry by datagram found, in the same shape as a survey.
+pub fn inquired(found: &[Found], tally: Tally, segment: &Segment, elapsed: Duration) -> Json {
+    json!({
+        "devices": found.iter().map(answered).collect::<Vec<_>>(),
+        "refused": denied(segment),
+        "counts": {
+            "addresses": segment.targets().len(),
+            "denied": segment.denied().len(),
+            "connections": 0,
+            "requests": tally.sent,
+            "strange": tally.strange,
+            "devices": found.len(),
+            "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        },
+    })
+}
+
+/// What the configuration says of a device.
+pub fn placed(row: &mut Json, placement: &Placement) {
+    row["segment"] = Some(&*placement.segment).filter(|name| !name.is_empty()).into();
+    row["priority"] = placement.priority.into();
+}
+
+fn denied(segment: &Segment) -> Vec<Json> {
+    let denied = segment.denied().iter().take(DENIED);
+    denied.map(|target| json!({ "address": target.to_string(), "reason": "denied" })).collect()
+}
+
+fn shaped(value: &impl Serialize) -> Json {
     // Numbers here are finite and keys are texts: nothing can fail.
     serde_json::to_value(value).unwrap_or(Json::Null)
 }

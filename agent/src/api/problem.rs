@@ -139,6 +139,15 @@ pub(crate) const NO_METHOD: Sort =
     sort("urn:wayside:problem:method", "This path does not take that method", StatusCode::METHOD_NOT_ALLOWED);
 pub(crate) const UNKNOWN_SERVICE: Sort =
     sort("urn:wayside:problem:unknown-service", "No such service", StatusCode::NOT_FOUND);
+pub(crate) const UNKNOWN_SURVEY: Sort =
+    sort("urn:wayside:problem:unknown-survey", "No such survey", StatusCode::NOT_FOUND);
+pub(crate) const UNKNOWN_THING: Sort =
+    sort("urn:wayside:problem:unknown-thing", "No such thing, or it has no such property", StatusCode::NOT_FOUND);
+pub(crate) const NOT_ALLOWED: Sort =
+    sort("urn:wayside:problem:not-allowed", "The configuration does not allow it", StatusCode::FORBIDDEN);
+pub(crate) const TAKEN: Sort = sort("urn:wayside:problem:taken", "Another survey asks there", StatusCode::CONFLICT);
+pub(crate) const UNREADABLE: Sort =
+    sort("urn:wayside:problem:device", "The device does not give it", StatusCode::BAD_GATEWAY);
 pub(crate) const CONFIGURED: Sort =
     sort("urn:wayside:problem:configured", "The configuration says so", StatusCode::CONFLICT);
 pub(crate) const FULL: Sort =

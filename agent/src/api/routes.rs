@@ -20,7 +20,9 @@ use crate::api::problem::{
     BODY_LARGE, BODY_SLOW, MALFORMED, NO_METHOD, NO_ROUTE, Problem, UNAUTHORIZED, UNKNOWN_SERVICE, URI_LONG,
 };
 use crate::api::registration::{LeaseJson, Registrar, RegistrationJson};
-use crate::api::{Api, Listen, answer, export, health, json, page, position, registration, text, watch};
+use crate::api::{
+    Api, Listen, answer, export, health, json, page, position, registration, surveys, text, things, watch,
+};
 
 /// Every route of the API as it is served on `listen`.
 pub(super) fn router(api: &Api, listen: &Listen) -> Router {
@@ -36,7 +38,7 @@ pub(super) fn router(api: &Api, listen: &Listen) -> Router {
 }
 
 /// The paths, and what each takes. `openapi.json` lists the same.
-pub(super) const PATHS: [(&str, Methods); 12] = [
+pub(super) const PATHS: [(&str, Methods); 19] = [
     ("/v1/discovery/services", || post(find)),
     ("/v1/discovery/services/{id}", || get(show)),
     ("/v1/discovery/registration", || post(register)),
@@ -44,6 +46,13 @@ pub(super) const PATHS: [(&str, Methods); 12] = [
     ("/v1/discovery/health", || get(health::report)),
     ("/v1/discovery/rejected", || get(rejected)),
     ("/v1/discovery/watch", || get(watch::open)),
+    ("/v1/discovery/devices", || get(surveys::list).post(surveys::begin)),
+    ("/v1/discovery/devices/{id}", || get(surveys::look).delete(surveys::end)),
+    ("/v1/discovery/devices/{id}/events", || get(surveys::follow)),
+    ("/things", || get(things::list)),
+    ("/things/{id}", || get(things::show)),
+    ("/things/{id}/properties/{name}", || get(things::read)),
+    ("/.well-known/wot", || get(things::directory)),
     ("/v1/export/prometheus-sd", || get(export::prometheus)),
     ("/v1/position", || get(position::get).put(position::put)),
     ("/metrics", || get(health::metrics)),
@@ -187,9 +196,9 @@ fn too_long(error: &axum::Error) -> bool {
     std::error::Error::source(error).is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>())
 }
 
-type PathError = axum::extract::rejection::PathRejection;
+pub(super) type PathError = axum::extract::rejection::PathRejection;
 
-fn path(id: Result<Path<String>, PathError>) -> Result<String, Problem> {
+pub(super) fn path(id: Result<Path<String>, PathError>) -> Result<String, Problem> {
     match id {
         Ok(Path(id)) => Ok(id),
         Err(_) => Err(Problem::new(&MALFORMED, "the id in the path is not percent-encoded UTF-8")),

@@ -40,6 +40,8 @@ fn staged(caps: Caps, token: Option<&str>, positioned: Positioned) -> Api {
         journal: None,
         caps,
         positioned,
+        tcp: true,
+        field: None,
     };
     Api::new(handle, options)
 }
@@ -56,6 +58,8 @@ pub(crate) fn settings() -> Settings {
         restored: vec![],
         mdns: false,
         browse: vec![],
+        announce_devices: false,
+        things: false,
         api_port: None,
         rotate: None,
         events: false,

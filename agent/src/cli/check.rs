@@ -40,7 +40,13 @@ impl Check {
             screen.show(&format!("{looked} profiles are right\n"))?;
             return Ok(Outcome::Found);
         }
-        let (_, warnings) = ConfigFile::load(self.config.as_deref(), env::vars_os()).check()?;
+        let (config, warnings) = ConfigFile::load(self.config.as_deref(), env::vars_os()).check()?;
+        if config.modbus.profiles.is_dir() {
+            let (_, problems) = profiles::check(&[config.modbus.profiles]);
+            if !problems.is_empty() {
+                return Err(Problems(problems).into());
+            }
+        }
         for warning in &warnings {
             eprintln!("warning: {warning}");
         }

@@ -1,5 +1,6 @@
 //! `wayside scan`: looks for devices by their own protocols.
 
+mod by_agent;
 mod datagram;
 mod modbus;
 mod progress;
@@ -48,4 +49,6 @@ enum Shape {
     Json,
     /// One device a line
     Jsonl,
+    /// W3C Thing Descriptions of the Modbus devices
+    Td,
 }

@@ -1,6 +1,7 @@
 //! `[modbus]`: which segments may be asked, and how fast.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use wayside_protocols::modbus::segment::{Segment, SegmentError};
@@ -10,6 +11,9 @@ use wayside_protocols::time::Duration;
 
 use super::section::{Section, text};
 use super::{Standing, point};
+use crate::io::inquire;
+use crate::profiles;
+use crate::surveys::Protocol;
 
 /// Modbus: nothing is asked unless a segment says so.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,11 +26,24 @@ pub struct Modbus {
     pub pace: Pace,
     /// How often a known device is asked whether it is still the same.
     pub interval: Duration,
+    /// Where the owner's own device profiles are.
+    pub profiles: PathBuf,
+    /// Whether devices are announced by mDNS as `_modbus._tcp`, at most [`MOST_ANNOUNCED`] of them.
+    ///
+    /// [`MOST_ANNOUNCED`]: wayside_core::agent::io::MOST_ANNOUNCED
+    pub announce: bool,
 }
 
 impl Default for Modbus {
     fn default() -> Self {
-        Self { segments: Vec::new(), audit: None, pace: Pace::default(), interval: Duration::from_secs(10) }
+        Self {
+            segments: Vec::new(),
+            audit: None,
+            pace: Pace::default(),
+            interval: Duration::from_secs(10),
+            profiles: profiles::DEFAULT_DIR.into(),
+            announce: false,
+        }
     }
 }
 
@@ -37,6 +54,10 @@ pub struct ModbusSegment {
     pub name: Box<str>,
     /// What may be asked there.
     pub segment: Segment,
+    /// Whether its targets may be asked by Modbus.
+    pub modbus: bool,
+    /// By which datagrams its addresses may be asked.
+    pub datagrams: Vec<inquire::Protocol>,
     /// Whether it is surveyed by itself, and its devices asked for ever.
     pub scan: bool,
     /// Priority of its devices.
@@ -49,6 +70,10 @@ pub struct ModbusSegment {
 pub(super) fn read(root: &mut Section<'_, '_>) -> Modbus {
     root.table("modbus", |section| {
         let mut modbus = Modbus { audit: section.path("audit"), ..Modbus::default() };
+        modbus.announce = section.flag("announce").unwrap_or(false);
+        if let Some(dir) = section.path("profiles") {
+            modbus.profiles = dir;
+        }
         let pace = &mut modbus.pace;
         for (key, budget, high) in [
             ("requests_per_s", &mut pace.requests, 10_000),
@@ -91,6 +116,7 @@ fn segment(section: &mut Section<'_, '_>) -> Option<ModbusSegment> {
     let targets = section.texts("targets");
     let deny = section.texts("deny").unwrap_or_default();
     let units: Option<Units> = section.parsed("units", "like units = \"1-247\"");
+    let (modbus, datagrams) = protocols(section);
     let scan = section.flag("scan").unwrap_or(false);
     let priority = section.whole("priority", 0, 255).and_then(|priority| u8::try_from(priority).ok()).unwrap_or(0);
     let position = section.table("position", |position| point(position, 1.0));
@@ -99,7 +125,31 @@ fn segment(section: &mut Section<'_, '_>) -> Option<ModbusSegment> {
     }
     let segment = Segment::new(&targets.unwrap_or_default(), &deny, units, PORT);
     let segment = segment.map_err(|wrong| wrong.iter().for_each(|error| complain(section, error))).ok();
-    Some(ModbusSegment { name: name?, segment: segment?, scan, priority, position })
+    let segment = ModbusSegment { name: name?, segment: segment?, modbus, datagrams, scan, priority, position };
+    let odd = segment.segment.targets().iter().find(|target| !matches!(target.address(), Some(SocketAddr::V4(_))));
+    if let Some(odd) = odd.filter(|_| !segment.datagrams.is_empty()) {
+        section.complain("protocols", format!("has enip or bacnet, and {odd} is no IPv4 address"), "make two segments");
+        return None;
+    }
+    Some(segment)
+}
+
+/// By which protocols its addresses may be asked; by Modbus alone unless it is written.
+fn protocols(section: &mut Section<'_, '_>) -> (bool, Vec<inquire::Protocol>) {
+    let Some(written) = section.texts("protocols") else { return (true, Vec::new()) };
+    let (mut modbus, mut datagrams) = (false, Vec::new());
+    for word in &written {
+        match word.parse() {
+            Ok(Protocol::Modbus) => modbus = true,
+            Ok(Protocol::Datagram(datagram)) if !datagrams.contains(&datagram) => datagrams.push(datagram),
+            Ok(Protocol::Datagram(_)) => {}
+            Err(known) => section.complain("protocols", format!("names {word:?}"), known.to_string()),
+        }
+    }
+    if written.is_empty() {
+        section.complain("protocols", "is empty", "like protocols = [\"modbus\"]");
+    }
+    (modbus, datagrams)
 }
 
 fn complain(section: &mut Section<'_, '_>, error: &SegmentError) {

@@ -189,6 +189,8 @@ fn settings() -> Settings {
         restored: Vec::new(),
         mdns: true,
         browse: Vec::new(),
+        announce_devices: false,
+        things: false,
         api_port: None,
         rotate: None,
         events: false,

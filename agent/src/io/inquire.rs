@@ -2,7 +2,9 @@
 //!
 //! One question at a time to an address, none faster than the pace, each asked again once at the most, and nothing but
 //! questions that change nothing. What comes from an address that was not asked, or answers another question, is counted
-//! and forgotten. Dropping the future ends it at once: there is nothing to close.
+//! and forgotten.
+
+pub mod census;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -10,13 +12,14 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use tokio::net::UdpSocket;
 use tokio::time;
+use wayside_protocols::device::Told;
 use wayside_protocols::time::{Duration, Timestamp};
 use wayside_protocols::{bacnet, enip};
 
 use crate::clock::Clock;
 
 /// What is spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {
     /// EtherNet/IP, ListIdentity.
     Enip,
@@ -25,6 +28,14 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enip => "enip",
+            Self::Bacnet => "bacnet",
+        }
+    }
+
     /// The port devices listen at.
     pub const fn port(self) -> u16 {
         match self {
@@ -55,13 +66,15 @@ pub struct Inquiry {
     pub patience: Duration,
     /// Time between two datagrams.
     pub pace: Duration,
+    /// Whether to ask only who is there, and none of those that answer for their names.
+    pub brief: bool,
 }
 
 impl Inquiry {
     /// To each of `targets`, 50 datagrams a second, half a second for an answer.
     pub fn new(protocol: Protocol, targets: Vec<SocketAddrV4>) -> Self {
         let (patience, pace) = (Duration::from_millis(500), Duration::from_millis(20));
-        Self { protocol, targets, broadcast: None, patience, pace }
+        Self { protocol, targets, broadcast: None, patience, pace, brief: false }
     }
 }
 
@@ -76,15 +89,6 @@ pub struct Found {
     pub round_trip: Duration,
 }
 
-/// What a device says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// By EtherNet/IP.
-    Enip(enip::Identity),
-    /// By BACnet.
-    Bacnet(bacnet::Device),
-}
-
 /// What an inquiry took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -94,35 +98,61 @@ pub struct Tally {
     pub strange: u64,
 }
 
-/// Asks until everybody has answered or been silent; `found` is called for each device as soon as it has said all.
-///
-/// # Errors
-/// If there is no socket. An address that cannot be sent to counts as silent.
-pub async fn inquire(inquiry: Inquiry, clock: Clock, mut found: impl FnMut(Found)) -> io::Result<Tally> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
-    if inquiry.broadcast.is_some() {
-        socket.set_broadcast(true)?;
+/// An inquiry that is being carried out. Dropping it ends it: there is nothing to close.
+#[derive(Debug)]
+pub struct Asking {
+    socket: UdpSocket,
+    round: Round,
+    clock: Clock,
+}
+
+impl Asking {
+    /// Begins to ask.
+    ///
+    /// # Errors
+    /// If there is no socket.
+    pub async fn begin(inquiry: Inquiry, clock: Clock) -> io::Result<Self> {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+        if inquiry.broadcast.is_some() {
+            socket.set_broadcast(true)?;
+        }
+        Ok(Self { socket, round: Round::new(inquiry, clock.now()), clock })
     }
-    let mut round = Round::new(inquiry, clock.now());
-    let mut buffer = [0; LONGEST];
-    while let Some(due) = round.due() {
-        let wait = due.since(clock.now());
-        tokio::select! {
-            received = socket.recv_from(&mut buffer) => {
-                // An address that refused an earlier datagram says so here; it stays silent.
-                if let Ok((length, SocketAddr::V4(from))) = received {
-                    round.hear(from, &buffer[..length], clock.now());
-                }
+
+    /// What was sent so far.
+    pub fn tally(&self) -> Tally {
+        self.round.tally
+    }
+
+    /// Addresses that have not ended yet.
+    pub fn left(&self) -> usize {
+        self.round.fresh.len() + self.round.talks.len()
+    }
+
+    /// The next device, as soon as it has said all; `None` once everybody has answered or been silent. An address that
+    /// cannot be sent to counts as silent. If the future is dropped before it is done, a datagram may be lost.
+    pub async fn next(&mut self) -> Option<Found> {
+        let mut buffer = [0; LONGEST];
+        loop {
+            if let Some(found) = self.round.found.pop_front() {
+                return Some(found);
             }
-            () = time::sleep(wait) => {
-                if let Some((to, bytes)) = round.next(clock.now()) {
-                    let _ = socket.send_to(&bytes, to).await;
+            let wait = self.round.due()?.since(self.clock.now());
+            tokio::select! {
+                received = self.socket.recv_from(&mut buffer) => {
+                    // An address that refused an earlier datagram says so here; it stays silent.
+                    if let Ok((length, SocketAddr::V4(from))) = received {
+                        self.round.hear(from, &buffer[..length], self.clock.now());
+                    }
+                }
+                () = time::sleep(wait) => {
+                    if let Some((to, bytes)) = self.round.next(self.clock.now()) {
+                        let _ = self.socket.send_to(&bytes, to).await;
+                    }
                 }
             }
         }
-        round.found.drain(..).for_each(&mut found);
     }
-    Ok(round.tally)
 }
 
 /// Who has been asked what. It holds one talk for each address that was asked and has not done.
@@ -139,7 +169,7 @@ struct Round {
     next: Timestamp,
     /// Until when answers to a broadcast are waited for.
     open: Option<Timestamp>,
-    found: Vec<Found>,
+    found: VecDeque<Found>,
     tally: Tally,
 }
 
@@ -169,7 +199,7 @@ impl Round {
             ready: VecDeque::new(),
             next: now,
             open: inquiry.broadcast.map(|_| now),
-            found: Vec::new(),
+            found: VecDeque::new(),
             tally: Tally::default(),
             inquiry,
         }
@@ -251,13 +281,14 @@ impl Round {
         // Asked once and for all: what it says later is strange.
         self.inquiry.targets.retain(|target| *target != from);
         if let (Some(told), Some(round_trip)) = (talk.finish(), round_trip) {
-            self.found.push(Found { address: from, told, round_trip });
+            self.found.push_back(Found { address: from, told, round_trip });
         }
     }
 
     fn talk(&self) -> Talk {
         match self.inquiry.protocol {
             Protocol::Enip => Talk::Enip(enip::Talk::new(self.mark)),
+            Protocol::Bacnet if self.inquiry.brief => Talk::Bacnet(bacnet::Talk::brief()),
             Protocol::Bacnet => Talk::Bacnet(bacnet::Talk::new()),
         }
     }

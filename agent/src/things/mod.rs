@@ -28,8 +28,33 @@ pub struct Thing<'a> {
     pub way: &'a Way,
     /// Which unit there.
     pub unit: Unit,
-    /// Where this agent's API is, like `http://127.0.0.1:7878`; empty leaves out the forms that go through it.
-    pub base: &'a str,
+    /// The way through this agent.
+    pub door: &'a Door,
+}
+
+/// How values are read through this agent's API.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Door {
+    /// Where the API is, like `http://127.0.0.1:7878`; empty leaves out the forms that go through it.
+    pub base: String,
+    /// Whether each request needs the token.
+    pub token: bool,
+}
+
+impl Door {
+    /// The security schemes that its forms name.
+    pub fn definitions(&self) -> Value {
+        let mut definitions = json!({ "nosec": { "scheme": "nosec" } });
+        if self.token {
+            definitions["token"] = json!({ "scheme": "bearer", "in": "header" });
+        }
+        definitions
+    }
+
+    /// The one that the API wants.
+    pub const fn security(&self) -> &'static str {
+        if self.token { "token" } else { "nosec" }
+    }
 }
 
 impl Thing<'_> {
@@ -56,7 +81,7 @@ impl Thing<'_> {
             }],
             "id": format!("urn:wayside:thing:{}", encoded(self.id.as_str())),
             "title": self.title(),
-            "securityDefinitions": { "nosec": { "scheme": "nosec" } },
+            "securityDefinitions": self.door.definitions(),
             "security": "nosec",
             "wayside:class": self.identified.class().as_str(),
             "wayside:unit": self.unit.0,
@@ -87,9 +112,16 @@ impl Thing<'_> {
 
     /// Through this agent: the value, with its scale applied.
     fn http(&self, point: &Point) -> Option<Value> {
-        let href = || format!("{}/things/{}/properties/{}", self.base, encoded(self.id.as_str()), point.name);
-        (!self.base.is_empty())
-            .then(|| json!({ "href": href(), "op": "readproperty", "contentType": "application/json" }))
+        let Door { base, token } = self.door;
+        if base.is_empty() {
+            return None;
+        }
+        let href = format!("{base}/things/{}/properties/{}", encoded(self.id.as_str()), point.name);
+        let mut form = json!({ "href": href, "op": "readproperty", "contentType": "application/json" });
+        if *token {
+            form["security"] = self.door.security().into();
+        }
+        Some(form)
     }
 
     /// From the device itself: the bits as they come. The binding has no URL for serial lines, nor for RTU over TCP.

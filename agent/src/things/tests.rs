@@ -15,7 +15,8 @@ fn described(manufacturer: &str, model: &str, way: &Way) -> Value {
     assert!(identified.profile.as_ref().is_some_and(|profile| Arc::strong_count(profile) > 1));
     let agent: AgentId = "gw".parse().unwrap();
     let id = ServiceId::of(&"meter-1".parse().unwrap(), &agent);
-    Thing { id: &id, identified: &identified, way, unit: Unit(7), base: "http://127.0.0.1:7878" }.describe()
+    let door = Door { base: "http://127.0.0.1:7878".into(), token: false };
+    Thing { id: &id, identified: &identified, way, unit: Unit(7), door: &door }.describe()
 }
 
 fn tcp() -> Way {

@@ -28,6 +28,11 @@ impl ServiceType {
         Self(ALL.into())
     }
 
+    /// What Modbus servers are, `_modbus._tcp`.
+    pub fn modbus() -> Self {
+        Self("_modbus._tcp".into())
+    }
+
     /// Whether this is [`ServiceType::all`].
     pub fn is_all(&self) -> bool {
         &*self.0 == ALL

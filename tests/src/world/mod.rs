@@ -121,6 +121,8 @@ impl World {
             restored: Vec::new(),
             mdns: false,
             browse: vec!["_wayside._tcp".into()],
+            announce_devices: false,
+            things: false,
             api_port: Some(7_878),
             rotate: None,
             events: true,

@@ -25,7 +25,14 @@ impl Adverts {
 
     /// Brings the links in line with what is vouched for. Services beyond the limit, and those whose name is no
     /// DNS-SD type, are reached by MQTT and HTTP only.
-    pub(super) fn show(&mut self, me: (&AgentId, u32), settings: &Settings, own: Option<Fix>, services: Vec<Service>) {
+    pub(super) fn show(
+        &mut self,
+        me: (&AgentId, u32),
+        settings: &Settings,
+        own: Option<Fix>,
+        services: Vec<Service>,
+        devices: Vec<Service>,
+    ) {
         if !self.on {
             return;
         }
@@ -39,7 +46,17 @@ impl Adverts {
         }
         types.sort();
         types.dedup();
+        // What was measured changes with every round; on the link it would be said anew each time.
+        let lasting = devices.into_iter().map(|device| Service { resources: BTreeMap::new(), latency: None, ..device });
+        for device in lasting.filter(|device| device.name.as_str().starts_with("modbus.")) {
+            if wanted.len() < self.limit {
+                wanted.insert(device.id.clone(), advert(&device, &ServiceType::modbus(), own));
+            }
+        }
         let presence = presence(me, settings, own, types);
+        if let Some(things) = settings.api_port.filter(|_| settings.things).and_then(|port| things(me.0, port)) {
+            wanted.insert(things.id.clone(), things);
+        }
         wanted.insert(presence.id.clone(), presence);
         for (id, advert) in &wanted {
             if self.shown.get(id) != Some(advert) {
@@ -87,6 +104,21 @@ fn presence((me, epoch): (&AgentId, u32), settings: &Settings, own: Option<Fix>,
         address: None,
         txt: presence.pairs(),
     }
+}
+
+/// The directory of Things (W3C WoT Discovery, section 6.3).
+fn things(me: &AgentId, port: u16) -> Option<Advert> {
+    Some(Advert {
+        // No label of an own service begins like this.
+        id: format!("_wot@{me}").parse().ok()?,
+        instance: instance(me.as_str()),
+        service_type: "_directory._sub._wot._tcp".into(),
+        port,
+        address: None,
+        txt: [("td", "/.well-known/wot"), ("type", "Directory"), ("scheme", "http")]
+            .map(|(key, value)| (key.into(), value.into()))
+            .into(),
+    })
 }
 
 fn advert(service: &Service, service_type: &ServiceType, own: Option<Fix>) -> Advert {

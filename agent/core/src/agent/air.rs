@@ -11,19 +11,39 @@ use wayside_protocols::time::{Duration, Timestamp};
 
 use super::Agent;
 use super::asking::Step;
-use super::io::Output;
+use super::io::{MOST_ANNOUNCED, Output};
+use crate::catalog::Held;
 use crate::neighbourhood::is_presence;
 
 impl Agent {
     /// Announces what is vouched for, by the name that is in use.
     pub(super) fn announce(&mut self, now: Timestamp) {
         let wall = self.wall_at(now);
-        let vouched: Vec<(Service, Duration)> =
+        let own: Vec<(Service, Duration)> =
             self.vouch.announced().map(|(service, ttl)| (self.alias.show(service), ttl)).collect();
+        let devices: Vec<Service> = self.devices().map(|device| self.alias.show(device)).collect();
+        let services = own.iter().map(|(service, _)| service.clone()).collect();
+        let vouched: Vec<_> =
+            own.into_iter().chain(devices.iter().map(|device| (device.clone(), DEVICE_HOLDS))).collect();
         self.beaconing.services = digest(vouched.iter().map(|(service, _)| &service.id));
-        let services = vouched.iter().map(|(service, _)| service.clone()).collect();
         self.board.announce(vouched.into_iter(), wall, now);
-        self.adverts.show((self.alias.name(), self.alias.epoch()), &self.settings, self.shown, services);
+        let me = (self.alias.name(), self.alias.epoch());
+        self.adverts.show(me, &self.settings, self.shown, services, devices);
+    }
+
+    /// The translated devices that are announced, by their ids: none unless that is wanted.
+    fn devices(&self) -> impl Iterator<Item = Service> {
+        let entries = self.settings.announce_devices.then(|| self.known.catalog().entries());
+        let translated = |held: &Held| matches!(held.source, Source::Modbus | Source::Enip | Source::Bacnet);
+        let mut devices: Vec<&Service> = entries
+            .into_iter()
+            .flatten()
+            .filter(|(_, entry)| entry.claims().iter().any(translated))
+            .map(|(_, entry)| &**entry.shown())
+            .collect();
+        devices.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+        devices.truncate(MOST_ANNOUNCED);
+        devices.into_iter().map(Service::clone).collect::<Vec<_>>().into_iter()
     }
 
     /// Says where the agent is, if that is due.
@@ -160,6 +180,8 @@ pub(super) const QUIET: ControlFlow<()> = ControlFlow::Break(());
 /// Something may follow.
 pub(super) const HEARD: ControlFlow<()> = ControlFlow::Continue(());
 
+/// How long the announcement of a device holds; it is refreshed at half of that.
+const DEVICE_HOLDS: Duration = Duration::from_secs(120);
 /// How far, in metres, one who moves may have gone before links are told.
 const ROUGHLY: f32 = 25.0;
 /// How often it is looked whether those who are followed are still known.

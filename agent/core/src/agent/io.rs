@@ -256,6 +256,10 @@ pub struct Settings {
     pub mdns: bool,
     /// DNS-SD types to browse, e.g. `_http._tcp`; `*` for all that are advertised.
     pub browse: Vec<Box<str>>,
+    /// Whether translated devices are announced, by mDNS and MQTT, at most [`MOST_ANNOUNCED`] of them.
+    pub announce_devices: bool,
+    /// Whether the API describes devices as Things, which is told by mDNS where neighbours can reach it.
+    pub things: bool,
     /// Port of the API, told in TXT `api`; `None` if neighbours cannot reach it.
     pub api_port: Option<u16>,
     /// How often this agent takes a new name on the air; `None` keeps its own.
@@ -265,3 +269,6 @@ pub struct Settings {
     /// Every cap.
     pub limits: crate::limits::Limits,
 }
+
+/// Translated devices that are announced at the most, by their ids; further ones are known to those who ask here.
+pub const MOST_ANNOUNCED: usize = 64;

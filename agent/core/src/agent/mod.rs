@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use wayside_protocols::gpsd::Report;
 use wayside_protocols::place::Fix;
-use wayside_protocols::service::{AgentId, ServiceId};
+use wayside_protocols::service::{AgentId, ServiceId, Trust};
 use wayside_protocols::sighting::{Claim, Sighting, Source};
 use wayside_protocols::time::{Timestamp, UnixMillis};
 
@@ -268,6 +268,8 @@ impl Agent {
             Change::Updated(_) => "updated_total",
             Change::Departed(_) => "departed_total",
         });
+        let devices = self.settings.announce_devices && change.service().trust == Trust::Own;
+        self.vouched |= devices && !matches!(change, Change::Updated(_));
         if !self.watches.is_empty() {
             self.tell_watchers(change, now);
         }

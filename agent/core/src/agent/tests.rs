@@ -28,6 +28,8 @@ fn settings() -> Settings {
         restored: Vec::new(),
         mdns: true,
         browse: vec!["_wayside._tcp".into()],
+        announce_devices: false,
+        things: false,
         api_port: None,
         rotate: None,
         events: false,

@@ -3,40 +3,50 @@
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use clap::Args;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use wayside_protocols::modbus::segment::Segment;
-use wayside_protocols::time::{Duration, Timestamp};
+use wayside_protocols::time::Timestamp;
 
+use super::by_agent::ByAgent;
 use super::modbus::enough;
 use super::{Shape, show};
+use crate::api::devices;
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::output::Screen;
 use crate::clock::Clock;
-use crate::io::inquire::{Found, Inquiry, Protocol, Tally, Told, inquire};
+use crate::io::inquire::{Asking, Found, Inquiry, Protocol};
 
 /// Ask every address by one datagram who it is. Nothing is ever written to a device.
 #[derive(Debug, Args)]
 pub(super) struct Datagram {
     /// 10.3.0.0/24 or 10.3.0.9, with :PORT where it is not the usual one; IPv4, private and loopback addresses only, at
     /// most a /22 each
-    #[arg(required = true, value_name = "TARGET")]
+    #[arg(required_unless_present = "by_agent", value_name = "TARGET")]
     targets: Vec<String>,
     /// An address or a network that is not asked; may be given again
-    #[arg(long, value_name = "TARGET")]
+    #[arg(long, value_name = "TARGET", conflicts_with = "by_agent")]
     deny: Vec<String>,
     /// Ask this broadcast address once instead of each target; only targets are listened to all the same
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "by_agent")]
     broadcast: Option<Ipv4Addr>,
     /// Say what would be sent at the most, and send nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "by_agent")]
     dry_run: bool,
     /// In which shape the devices are shown
     #[arg(short, long, value_name = "SHAPE", default_value = "table")]
     output: Shape,
+    #[command(flatten)]
+    by: ByAgent,
 }
 
 impl Datagram {
     pub(super) async fn perform(self, protocol: Protocol) -> Result<Outcome, Failure> {
+        if self.output == Shape::Td {
+            return Err(Failure::Usage("-o td: only Modbus devices have points to describe".to_owned()));
+        }
+        if self.by.by_agent {
+            return self.by.perform(protocol.as_str(), &self.targets, None, self.output).await;
+        }
         let segment = Segment::new(&self.targets, &self.deny, None, protocol.port());
         let segment = segment
             .map_err(|wrong| Failure::Usage(wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
@@ -48,13 +58,20 @@ impl Datagram {
         }
         let clock = Clock::start();
         let mut found = Vec::new();
-        let tally = tokio::select! {
-            tally = inquire(inquiry, clock, |device| found.push(device)) => Some(tally.map_err(Failure::System)?),
-            // What was found until then is told.
-            () = enough()? => None,
-        };
+        let mut asking = Asking::begin(inquiry, clock).await.map_err(Failure::System)?;
+        let mut stop = std::pin::pin!(enough()?);
+        loop {
+            tokio::select! {
+                // What was found until then is told.
+                () = &mut stop => break,
+                device = asking.next() => match device {
+                    Some(device) => found.push(device),
+                    None => break,
+                },
+            }
+        }
         found.sort_by_key(|device: &Found| device.address);
-        let report = report(&found, tally, &segment, clock.now().since(Timestamp::START));
+        let report = devices::inquired(&found, asking.tally(), &segment, clock.now().since(Timestamp::START));
         screen.show(&show::report(&report, self.output, screen.colour))?;
         Ok(if found.is_empty() { Outcome::Nothing } else { Outcome::Found })
     }
@@ -96,47 +113,3 @@ fn forecast(inquiry: &Inquiry, shape: Shape) -> String {
         inquiry.pace.as_millis()
     )
 }
-
-fn report(found: &[Found], tally: Option<Tally>, segment: &Segment, elapsed: Duration) -> Json {
-    let denied = segment.denied().iter().map(|target| json!({ "address": target.to_string(), "reason": "denied" }));
-    let tally = tally.unwrap_or_default();
-    json!({
-        "devices": found.iter().map(row).collect::<Vec<_>>(),
-        "refused": denied.collect::<Vec<_>>(),
-        "counts": {
-            "addresses": segment.targets().len(),
-            "denied": segment.denied().len(),
-            "connections": 0,
-            "requests": tally.sent,
-            "strange": tally.strange,
-            "devices": found.len(),
-            "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-        },
-    })
-}
-
-/// One device, in the words of a Modbus survey.
-fn row(device: &Found) -> Json {
-    let rtt = device.round_trip.as_micros() as f64 / 1e3;
-    let (address, confidence) = (device.address.to_string(), SAYS_ITSELF);
-    match &device.told {
-        Told::Enip(told) => json!({
-            "address": address, "unit": null,
-            "manufacturer": told.vendor_name().map_or_else(|| format!("vendor {}", told.vendor), str::to_owned),
-            "model": told.name, "version": told.version(), "serial": told.serial_number(),
-            "profile": null, "confidence": confidence, "identified_by": "list-identity", "rtt_ms": rtt,
-            "service": format!("enip.{}", told.product_type),
-        }),
-        Told::Bacnet(told) => json!({
-            "address": address, "unit": null,
-            "manufacturer": told.vendor_name.as_deref().map(str::to_owned)
-                .or_else(|| told.vendor.map(|vendor| format!("vendor {vendor}"))),
-            "model": told.model, "version": told.firmware, "serial": null, "name": told.name,
-            "instance": told.instance, "profile": null, "confidence": confidence, "identified_by": "i-am",
-            "rtt_ms": rtt, "service": "bacnet.device",
-        }),
-    }
-}
-
-/// It says who it is, and nobody else said so.
-const SAYS_ITSELF: f64 = 0.9;

@@ -10,19 +10,23 @@ use tokio::net::lookup_host;
 use tokio::signal::unix::{SignalKind, signal};
 use wayside_protocols::modbus::profile::Profiles;
 use wayside_protocols::modbus::segment::{Segment, SegmentError};
-use wayside_protocols::modbus::survey::Survey;
 use wayside_protocols::modbus::survey::pace::Pace;
+use wayside_protocols::modbus::survey::{Device, Survey};
+use wayside_protocols::modbus::translate::{Placement, service};
 use wayside_protocols::modbus::unit::Units;
 use wayside_protocols::time::{Duration, Timestamp};
 
-use super::progress::Progress;
+use super::by_agent::ByAgent;
+use super::progress::{Bar, Progress};
 use super::{Shape, show};
 use crate::api::devices;
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::output::Screen;
 use crate::clock::Clock;
 use crate::io::bus::findings::Findings;
+use crate::io::bus::keeper::way;
 use crate::io::bus::{Audit, desk, round};
+use crate::things::{Door, Thing};
 use crate::{profiles, words};
 
 /// Ask every unit behind every target who it is. Nothing is ever written to a device.
@@ -30,45 +34,54 @@ use crate::{profiles, words};
 pub(super) struct Modbus {
     /// 10.3.0.0/24:502, 10.3.0.9, HOST:PORT, 10.3.0.9:4001?framing=rtu or /dev/ttyUSB0?baud=9600&parity=even;
     /// private and loopback addresses only, at most a /22 each
-    #[arg(required = true, value_name = "TARGET")]
+    #[arg(required_unless_present = "by_agent", value_name = "TARGET")]
     targets: Vec<String>,
     /// Units to ask, like 1-247 or 1,5,9-12 [default: 1-247, and 255 on TCP]
     #[arg(long, value_name = "UNITS")]
     units: Option<Units>,
     /// The port where a target names none
-    #[arg(long, default_value_t = 502, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 502, value_parser = clap::value_parser!(u16).range(1..), conflicts_with = "by_agent")]
     port: u16,
     /// An address, a network or a serial line that is not asked; may be given again
-    #[arg(long, value_name = "TARGET")]
+    #[arg(long, value_name = "TARGET", conflicts_with = "by_agent")]
     deny: Vec<String>,
     /// Say what would be sent at the most, and send nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "by_agent")]
     dry_run: bool,
     /// How long a reply may take [default: 1500ms; 500ms and two frames on a serial line]
-    #[arg(long, value_name = "DURATION", value_parser = reply_time)]
+    #[arg(long, value_name = "DURATION", value_parser = reply_time, conflicts_with = "by_agent")]
     timeout: Option<Duration>,
     /// Requests a second, to all hosts together
-    #[arg(long, value_name = "N", default_value_t = Pace::default().requests, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = Pace::default().requests, value_parser = clap::value_parser!(u32).range(1..=10_000), conflicts_with = "by_agent")]
     rate: u32,
     /// Requests a second, to one host
-    #[arg(long, value_name = "N", default_value_t = Pace::default().host_requests, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, value_name = "N", default_value_t = Pace::default().host_requests, value_parser = clap::value_parser!(u32).range(1..=1_000), conflicts_with = "by_agent")]
     host_rate: u32,
     /// Connections that come about a second
-    #[arg(long, value_name = "N", default_value_t = Pace::default().connections, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    #[arg(long, value_name = "N", default_value_t = Pace::default().connections, value_parser = clap::value_parser!(u32).range(1..=1_000), conflicts_with = "by_agent")]
     connect_rate: u32,
     /// Units of one host that may stay silent before it is left alone
-    #[arg(long, value_name = "N", default_value_t = Pace::default().silent, value_parser = clap::value_parser!(u32).range(1..=255))]
+    #[arg(long, value_name = "N", default_value_t = Pace::default().silent, value_parser = clap::value_parser!(u32).range(1..=255), conflicts_with = "by_agent")]
     silent: u32,
     /// Write down every request in this file before it is sent
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "by_agent")]
     audit: Option<PathBuf>,
     /// In which shape the devices are shown
     #[arg(short, long, value_name = "SHAPE", default_value = "table")]
     output: Shape,
+    /// Where the owner's own device profiles are
+    #[arg(long, value_name = "DIR", default_value = profiles::DEFAULT_DIR, conflicts_with = "by_agent")]
+    profiles: PathBuf,
+    #[command(flatten)]
+    by: ByAgent,
 }
 
 impl Modbus {
     pub(super) async fn perform(self) -> Result<Outcome, Failure> {
+        if self.by.by_agent {
+            let units = self.units.as_ref().map(ToString::to_string);
+            return self.by.perform("modbus", &self.targets, units, self.output).await;
+        }
         let segment = self.segment().await?;
         let pace = self.pace();
         let mut screen = Screen::open();
@@ -77,14 +90,19 @@ impl Modbus {
             screen.show(&forecast)?;
             return Ok(Outcome::Found);
         }
-        let report = self.survey(segment, pace).await?;
-        screen.show(&show::report(&report, self.output, screen.colour))?;
-        let found = report["devices"].as_array().is_some_and(|devices| !devices.is_empty());
-        Ok(if found { Outcome::Found } else { Outcome::Nothing })
+        let (findings, elapsed) = self.survey(&segment, pace).await?;
+        let shown = match self.output {
+            Shape::Td => show::things(&findings.devices().map(thing).collect::<Vec<_>>()),
+            Shape::Table | Shape::Wide | Shape::Json | Shape::Jsonl => {
+                show::report(&devices::report(&findings, &segment, elapsed), self.output, screen.colour)
+            }
+        };
+        screen.show(&shown)?;
+        Ok(if findings.devices().next().is_some() { Outcome::Found } else { Outcome::Nothing })
     }
 
     /// Surveys in this process, until all is asked or a person has enough.
-    async fn survey(&self, segment: Segment, pace: Pace) -> Result<Json, Failure> {
+    async fn survey(&self, segment: &Segment, pace: Pace) -> Result<(Findings, Duration), Failure> {
         let clock = Clock::start();
         let (audit, keep_audit) = match &self.audit {
             None => (Audit::default(), None),
@@ -98,13 +116,24 @@ impl Modbus {
         let mut findings = Findings::default();
         let mut progress = Progress::open(clock);
         let work = async {
-            let tell = |event: round::Event, counts| {
-                findings.note(event, counts);
-                progress.draw(&findings);
-            };
-            round::conduct(survey, &bus, clock, enough()?, tell).await;
-            drop(bus);
-            Ok::<_, Failure>(())
+            let mut round = round::Round::new(survey, bus, clock);
+            let mut stop = std::pin::pin!(enough()?);
+            let mut stopped = false;
+            loop {
+                tokio::select! {
+                    () = &mut stop, if !stopped => {
+                        stopped = true;
+                        round.stop();
+                    }
+                    event = round.next() => match event {
+                        None => return Ok::<_, Failure>(()),
+                        Some(event) => {
+                            findings.note(event, round.counts());
+                            progress.draw(|| Bar::of(&findings));
+                        }
+                    },
+                }
+            }
         };
         let auditing = async {
             if let Some(keep) = keep_audit {
@@ -115,7 +144,7 @@ impl Modbus {
         let (done, (), ()) = tokio::join!(work, keep_bus, auditing);
         progress.clear();
         done?;
-        Ok(devices::report(&findings, &segment, clock.now().since(Timestamp::START)))
+        Ok((findings, clock.now().since(Timestamp::START)))
     }
 
     async fn segment(&self) -> Result<Segment, Failure> {
@@ -140,7 +169,7 @@ impl Modbus {
 
     /// The profiles that are compiled in, and those of this host's owner; what is wrong with one is told.
     fn known(&self) -> Arc<Profiles> {
-        let (profiles, problems) = profiles::load(Path::new(profiles::DEFAULT_DIR));
+        let (profiles, problems) = profiles::load(&self.profiles);
         for problem in problems {
             eprintln!("warning: {problem}");
         }
@@ -157,6 +186,15 @@ impl Modbus {
             ..Pace::default()
         }
     }
+}
+
+/// What a device is as a Thing; nobody keeps it, so its id says where it is.
+fn thing(device: &Device) -> Json {
+    let way = way(&device.target);
+    let nobody = "scan".parse().unwrap_or_else(|_| unreachable!("a word is an id"));
+    let id = service(&device.identified, &nobody, &way, device.unit, &Placement::default(), None).id;
+    let door = Door::default();
+    Thing { id: &id, identified: &device.identified, way: &way, unit: device.unit, door: &door }.describe()
 }
 
 /// A host's name becomes its address; whatever else is written stays as it is.

@@ -21,13 +21,13 @@ impl Progress {
     }
 
     /// Draws, but not more often than ten times a second.
-    pub(super) fn draw(&mut self, findings: &Findings) {
+    pub(super) fn draw(&mut self, far: impl FnOnce() -> Bar) {
         let now = self.clock.now();
         if !self.shown || now < self.next {
             return;
         }
         self.next = now + Duration::from_millis(100);
-        self.line(&bar(findings, now));
+        self.line(&far().line(now));
     }
 
     /// Takes the line away.
@@ -45,20 +45,41 @@ impl Progress {
     }
 }
 
-/// `[#######.............] 89 of 254 addresses · 12 devices · 431 requests · 2.1 s`.
-fn bar(findings: &Findings, now: Timestamp) -> String {
-    let counts = findings.counts;
-    let full = (counts.ended * WIDTH).checked_div(counts.addresses).unwrap_or(WIDTH).min(WIDTH);
-    format!(
-        "[{}{}] {} of {} addresses · {} devices · {} requests · {:.1} s",
-        "#".repeat(full),
-        ".".repeat(WIDTH - full),
-        counts.ended,
-        counts.addresses,
-        findings.devices().count(),
-        counts.requests,
-        now.since(Timestamp::START).as_secs_f64(),
-    )
+/// How far a survey is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bar {
+    pub(super) addresses: usize,
+    pub(super) ended: usize,
+    pub(super) devices: usize,
+    pub(super) requests: usize,
+}
+
+impl Bar {
+    /// What this process has found.
+    pub(super) fn of(findings: &Findings) -> Self {
+        let counts = findings.counts;
+        Self {
+            addresses: counts.addresses,
+            ended: counts.ended,
+            devices: findings.devices().count(),
+            requests: usize::try_from(counts.requests).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// `[#######.............] 89 of 254 addresses · 12 devices · 431 requests · 2.1 s`.
+    fn line(&self, now: Timestamp) -> String {
+        let full = (self.ended * WIDTH).checked_div(self.addresses).unwrap_or(WIDTH).min(WIDTH);
+        format!(
+            "[{}{}] {} of {} addresses · {} devices · {} requests · {:.1} s",
+            "#".repeat(full),
+            ".".repeat(WIDTH - full),
+            self.ended,
+            self.addresses,
+            self.devices,
+            self.requests,
+            now.since(Timestamp::START).as_secs_f64(),
+        )
+    }
 }
 
 const WIDTH: usize = 20;
@@ -66,18 +87,12 @@ const WIDTH: usize = 20;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wayside_protocols::modbus::survey::Counts;
 
     #[test]
     fn a_bar_is_as_full_as_the_survey_is_far() {
-        let counts = Counts { addresses: 254, ended: 89, requests: 431, ..Counts::default() };
-        let mut findings = Findings::default();
-        findings.counts = counts;
+        let bar = Bar { addresses: 254, ended: 89, devices: 12, requests: 431 };
         let now = Timestamp::START + Duration::from_millis(2_100);
-        assert_eq!(
-            bar(&findings, now),
-            "[#######.............] 89 of 254 addresses · 0 devices · 431 requests · 2.1 s"
-        );
-        assert!(bar(&Findings::default(), now).starts_with("[####################]"));
+        assert_eq!(bar.line(now), "[#######.............] 89 of 254 addresses · 12 devices · 431 requests · 2.1 s");
+        assert!(Bar::default().line(now).starts_with("[####################]"));
     }
 }

@@ -16,8 +16,13 @@ pub(super) fn report(report: &Json, shape: Shape, colour: bool) -> String {
     match shape {
         Shape::Json => format!("{}\n", tame(&report.to_string())),
         Shape::Jsonl => devices(report).iter().map(|row| format!("{}\n", tame(&row.to_string()))).collect(),
-        Shape::Table | Shape::Wide => page(report, shape == Shape::Wide, colour),
+        Shape::Table | Shape::Wide | Shape::Td => page(report, shape == Shape::Wide, colour),
     }
+}
+
+/// Thing Descriptions, as one array.
+pub(super) fn things(things: &[Json]) -> String {
+    format!("{}\n", tame(&Json::from(things).to_string()))
 }
 
 /// What a survey would cost at the most. Nothing was sent for it.
@@ -25,7 +30,7 @@ pub(super) fn forecast(segment: &Segment, pace: &Pace, shape: Shape) -> String {
     let all = Forecast::of(segment, segment.targets(), pace);
     let by_target: Vec<(&str, Forecast)> =
         segment.written().map(|(name, targets)| (name, Forecast::of(segment, targets, pace))).collect();
-    if matches!(shape, Shape::Json | Shape::Jsonl) {
+    if matches!(shape, Shape::Json | Shape::Jsonl | Shape::Td) {
         let counted = |forecast: &Forecast| {
             json!({
                 "addresses": forecast.addresses,

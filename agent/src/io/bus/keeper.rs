@@ -23,7 +23,7 @@ use wayside_protocols::time::{Duration, Timestamp};
 
 use super::desk::Bus;
 use super::owner::AskError;
-use super::round::{Event, conduct};
+use super::round::{Event, Round};
 use crate::clock::Clock;
 use crate::driver::{Inbox, Message};
 
@@ -69,6 +69,7 @@ pub struct Devices {
 enum Order {
     List(oneshot::Sender<Vec<Known>>),
     Find(ServiceId, oneshot::Sender<Option<Known>>),
+    Adopt(Finding, oneshot::Sender<Option<Known>>),
 }
 
 /// Why a device's values cannot be had.
@@ -83,7 +84,7 @@ pub enum ReadError {
 }
 
 impl Devices {
-    /// Every device that is known, by its id.
+    /// Every device that is there, by its id.
     pub async fn list(&self) -> Vec<Known> {
         self.call(Order::List).await.unwrap_or_default()
     }
@@ -91,6 +92,12 @@ impl Devices {
     /// The device that is this service.
     pub async fn find(&self, id: &ServiceId) -> Option<Known> {
         self.call(|reply| Order::Find(id.clone(), reply)).await.flatten()
+    }
+
+    /// A device that somebody else found. If it is to be `kept` it is asked again and again like those of a segment that
+    /// is surveyed by itself; else it is known for [`HOLDS`] and not asked. `None` if there are too many.
+    pub async fn adopt(&self, placement: Placement, device: Box<Device>, kept: bool) -> Option<Known> {
+        self.call(|reply| Order::Adopt(Finding { placement, device, kept }, reply)).await.flatten()
     }
 
     /// The values of these points, or of all if none is named, as the device has them at this moment.
@@ -171,11 +178,18 @@ struct Held {
     requests: u32,
     due: Timestamp,
     asked: bool,
+    kept: bool,
     misses: u8,
     told: Option<(Timestamp, Option<Quality>)>,
 }
 
-type Finding = (Placement, Box<Device>);
+/// A device, what is said of it, and whether it is to be asked for ever.
+#[derive(Debug)]
+struct Finding {
+    placement: Placement,
+    device: Box<Device>,
+    kept: bool,
+}
 
 impl Keeper {
     async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
@@ -191,10 +205,11 @@ impl Keeper {
                 order = orders.recv() => match order {
                     None => return,
                     // Whoever asked may have given up.
-                    Some(Order::List(reply)) => drop(reply.send(self.held.values().map(|held| held.known.clone()).collect())),
+                    Some(Order::List(reply)) => drop(reply.send(self.held.values().filter(|held| held.misses < MISSES).map(|held| held.known.clone()).collect())),
                     Some(Order::Find(id, reply)) => drop(reply.send(self.held.get(&id).map(|held| held.known.clone()))),
+                    Some(Order::Adopt(finding, reply)) => drop(reply.send(self.found(finding).await)),
                 },
-                Some((placement, device)) = findings.recv() => self.found(placement, *device).await,
+                Some(finding) = findings.recv() => drop(self.found(finding).await),
                 Some(Ok((id, outcome))) = self.proofs.join_next() => self.proved(id, outcome, &found).await,
                 Some(_) = self.rounds.join_next() => {}
                 () = sleep(due.unwrap_or(RECHECK).min(RECHECK)) => {}
@@ -209,21 +224,16 @@ impl Keeper {
         self.rounds.spawn(async move {
             loop {
                 let survey = Survey::new(segment.clone(), Arc::clone(&profiles), pace.clone(), seed, clock.now());
-                let mut late = Vec::new();
-                let counts = conduct(survey, &bus, clock, std::future::pending(), |event, _| {
+                let mut round = Round::new(survey, bus.clone(), clock);
+                while let Some(event) = round.next().await {
                     if let Event::Found(device) = event
-                        && let Err(full) = found.try_send((placement.clone(), device))
+                        && found.send(Finding { placement: placement.clone(), device, kept: true }).await.is_err()
                     {
-                        late.push(full.into_inner());
-                    }
-                })
-                .await;
-                info!(segment = %placement.segment, devices = counts.devices, requests = counts.requests, "surveyed");
-                for finding in late {
-                    if found.send(finding).await.is_err() {
                         return;
                     }
                 }
+                let counts = round.counts();
+                info!(segment = %placement.segment, devices = counts.devices, requests = counts.requests, "surveyed");
                 if !forever {
                     return;
                 }
@@ -235,11 +245,12 @@ impl Keeper {
         });
     }
 
-    async fn found(&mut self, placement: Placement, device: Device) {
+    async fn found(&mut self, Finding { placement, device, kept }: Finding) -> Option<Known> {
+        let device = *device;
         let id = self.service(&device, &placement, None).id;
         if !self.held.contains_key(&id) && self.held.len() >= MOST {
             warn!(%id, most = MOST, "a device is not kept: there are as many as can be");
-            return;
+            return None;
         }
         // Another stood at this place before: it was exchanged.
         let place = (device.target.clone(), device.unit);
@@ -254,23 +265,27 @@ impl Keeper {
         let now = self.clock.now();
         let requests = u32::try_from(plan(&device.identified, &[]).requests().len().max(1)).unwrap_or(u32::MAX);
         let ring = VecDeque::from([Some(device.rtt)]);
-        let due = now + self.settings.interval;
         let known = Known { id: id.clone(), device, quality: None, placement };
         let held = self.held.entry(id.clone()).or_insert_with(|| Held {
             known: known.clone(),
             ring,
             requests,
-            due,
+            due: now,
             asked: false,
+            kept,
             misses: 0,
             told: None,
         });
         (held.known.device, held.known.placement, held.requests) = (known.device, known.placement, requests);
         (held.misses, held.told) = (0, None);
+        held.kept |= kept;
+        held.due = now + if held.kept { self.settings.interval } else { HOLDS };
         self.tell(&id).await;
+        self.held.get(&id).map(|held| held.known.clone())
     }
 
     fn ask(&mut self, now: Timestamp) {
+        self.held.retain(|_, held| held.kept || now < held.due);
         for (id, held) in self.held.iter_mut().filter(|(_, held)| !held.asked && now >= held.due) {
             held.asked = true;
             let (id, bus, target, unit) =
@@ -326,9 +341,10 @@ impl Keeper {
     /// Says that a device is there, if that was not said for a while or its quality is not what it was.
     async fn tell(&mut self, id: &ServiceId) {
         let now = self.clock.now();
-        let ttl = (self.settings.interval * 6).max(Duration::from_secs(60));
+        let lasting = (self.settings.interval * 6).max(Duration::from_secs(60));
         let slot = Duration::from_secs(1) / self.settings.pace.host_requests.max(1);
         let Some(held) = self.held.get_mut(id) else { return };
+        let ttl = if held.kept { lasting } else { HOLDS };
         held.known.quality = quality(&held.ring, held.requests, slot);
         let fresh = held.told.is_some_and(|(at, said)| {
             now < at + ttl / 3 && !said.zip(held.known.quality).is_none_or(|(said, is)| differs(&said, &is))
@@ -382,6 +398,8 @@ const MOST: usize = 4_096;
 const RING: usize = 64;
 /// Requests in a row without an answer after which a device is gone.
 const MISSES: u8 = 3;
+/// How long a device is known that is not asked again.
+pub const HOLDS: Duration = Duration::from_secs(600);
 /// How often a device that is gone is asked all the same.
 const REST: Duration = Duration::from_secs(60);
 /// How often a segment is surveyed anew.
@@ -390,5 +408,5 @@ const ANEW: Duration = Duration::from_secs(3_600);
 const RECHECK: Duration = Duration::from_secs(1);
 /// Questions that wait at the most; a further one waits with whoever asks.
 const ORDERS: usize = 64;
-/// Findings that wait at the most; further ones are told when the survey is over.
+/// Findings that wait at the most; the survey waits until there is room.
 const FINDINGS: usize = 64;

@@ -30,51 +30,72 @@ pub enum Event {
     },
 }
 
-/// Carries out `survey` until it is finished, or until `stop` is; then no request follows, and every connection is
-/// closed as soon as the one on its way is answered.
-pub async fn conduct(
-    mut survey: Survey,
-    bus: &Bus,
+/// A survey that is being carried out. Dropping it sends nothing more; what is on its way is answered first.
+pub struct Round {
+    survey: Survey,
+    bus: Bus,
     clock: Clock,
-    stop: impl Future<Output = ()>,
-    mut tell: impl FnMut(Event, Counts),
-) -> Counts {
-    let mut stop = std::pin::pin!(stop);
-    let mut stopped = false;
-    let mut tasks: JoinSet<(HostId, Input)> = JoinSet::new();
-    loop {
-        while let Some(output) = survey.poll_output() {
-            match output {
-                Output::Connect { host, deadline } => {
-                    let (bus, target) = (bus.clone(), survey.target(host).clone());
-                    tasks.spawn(async move { (host, connected(bus.connect(&target, deadline).await)) });
-                }
-                Output::Ask { host, unit, request, deadline } => {
-                    let (bus, target) = (bus.clone(), survey.target(host).clone());
-                    tasks.spawn(async move { (host, heard(bus.ask(&target, unit, request, deadline).await)) });
-                }
-                Output::HangUp(host) => bus.hang_up(survey.target(host)).await,
-                Output::Found(device) => tell(Event::Found(device), survey.counts()),
-                Output::Ended { host, verdict, unasked } => {
-                    let target = survey.target(host).clone();
-                    tell(Event::Ended { target, verdict, unasked }, survey.counts());
-                }
-                Output::Finished => return survey.counts(),
+    tasks: JoinSet<(HostId, Input)>,
+    /// A connection that is to be closed, until the bus has been told.
+    leaving: Option<Target>,
+}
+
+impl Round {
+    /// Carries out `survey` over `bus`.
+    pub fn new(survey: Survey, bus: Bus, clock: Clock) -> Self {
+        Self { survey, bus, clock, tasks: JoinSet::new(), leaving: None }
+    }
+
+    /// What was done so far.
+    pub fn counts(&self) -> Counts {
+        self.survey.counts()
+    }
+
+    /// No request follows; every connection is closed as soon as the one on its way is answered. [`Round::next`] then
+    /// tells how each host ended.
+    pub fn stop(&mut self) {
+        self.survey.stop(self.clock.now());
+    }
+
+    /// The next thing it has to tell; `None` once it is over. Nothing is lost if the future is dropped before it is done.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(target) = &self.leaving {
+                self.bus.hang_up(target).await;
+                self.leaving = None;
             }
-        }
-        let due = survey.poll_timeout().map_or(RECHECK, |at| at.since(clock.now()));
-        tokio::select! {
-            biased;
-            () = &mut stop, if !stopped => {
-                stopped = true;
-                survey.stop(clock.now());
+            while let Some(output) = self.survey.poll_output() {
+                match output {
+                    Output::Connect { host, deadline } => {
+                        let (bus, target) = (self.bus.clone(), self.survey.target(host).clone());
+                        self.tasks.spawn(async move { (host, connected(bus.connect(&target, deadline).await)) });
+                    }
+                    Output::Ask { host, unit, request, deadline } => {
+                        let (bus, target) = (self.bus.clone(), self.survey.target(host).clone());
+                        self.tasks.spawn(async move { (host, heard(bus.ask(&target, unit, request, deadline).await)) });
+                    }
+                    Output::HangUp(host) => {
+                        let target = self.survey.target(host).clone();
+                        self.bus.hang_up(self.leaving.insert(target)).await;
+                        self.leaving = None;
+                    }
+                    Output::Found(device) => return Some(Event::Found(device)),
+                    Output::Ended { host, verdict, unasked } => {
+                        return Some(Event::Ended { target: self.survey.target(host).clone(), verdict, unasked });
+                    }
+                    Output::Finished => return None,
+                }
             }
-            Some(done) = tasks.join_next() => match done {
-                Ok((host, input)) => survey.handle(host, input, clock.now()),
-                // Nobody cancels these, and a panic ends the program.
-                Err(error) => warn!(%error, "a question was lost"),
-            },
-            () = sleep(due.min(RECHECK)) => survey.handle_timeout(clock.now()),
+            let due = self.survey.poll_timeout().map_or(RECHECK, |at| at.since(self.clock.now()));
+            tokio::select! {
+                biased;
+                Some(done) = self.tasks.join_next() => match done {
+                    Ok((host, input)) => self.survey.handle(host, input, self.clock.now()),
+                    // Nobody cancels these, and a panic ends the program.
+                    Err(error) => warn!(%error, "a question was lost"),
+                },
+                () = sleep(due.min(RECHECK)) => self.survey.handle_timeout(self.clock.now()),
+            }
         }
     }
 }

@@ -59,6 +59,8 @@ fn vehicle_agent(vehicle: usize) -> Agent {
         restored: Vec::new(),
         mdns: false,
         browse: Vec::new(),
+        announce_devices: false,
+        things: false,
         api_port: None,
         rotate: None,
         events: false,

@@ -37,6 +37,8 @@ pub(crate) fn agent(neighbours: usize) -> Agent {
         restored: Vec::new(),
         mdns: false,
         browse: Vec::new(),
+        announce_devices: false,
+        things: false,
         api_port: None,
         rotate: None,
         events: false,

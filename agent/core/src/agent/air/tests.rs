@@ -40,6 +40,8 @@ fn agent(kind: Kind, services: &[&str], rotate: Option<Duration>) -> Agent {
         restored: Vec::new(),
         mdns: true,
         browse: vec!["_wayside._tcp".into()],
+        announce_devices: false,
+        things: false,
         api_port: None,
         rotate,
         events: false,
