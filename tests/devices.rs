@@ -205,8 +205,10 @@ fn a_survey_that_is_deleted_stops_within_one_request_and_no_other_asks_there_mea
     assert_eq!((taken.status, &taken.json()["type"]), (409, &json!("urn:wayside:problem:taken")), "{}", taken.body);
     let list = agent.ask("GET", "/v1/discovery/devices", None).json();
     assert_eq!((&list["surveys"][0]["id"], &list["surveys"][0]["state"]), (&json!(id), &json!("running")));
-    let so_far = agent.ask("GET", &format!("/v1/discovery/devices/{id}"), None).json();
-    assert_eq!(so_far["devices"][0]["manufacturer"], "Acme", "{so_far}");
+    eventually(SOON, "what is found so far is told", || {
+        let so_far = agent.ask("GET", &format!("/v1/discovery/devices/{id}"), None).json();
+        (so_far["devices"][0]["manufacturer"] == "Acme").then_some(())
+    });
 
     let asked = plant.last(address).0;
     let ended = agent.ask("DELETE", &format!("/v1/discovery/devices/{id}"), None);

@@ -39,7 +39,7 @@ use wayside_core::agent::io::Refusal;
 
 pub use listen::{BindError, Listen, ListenError};
 pub use problem::Problem;
-pub use serve::Server;
+pub use serve::{Server, Tls};
 
 /// What the API needs to know of the agent it speaks for.
 #[derive(Clone, Debug)]
@@ -60,8 +60,8 @@ pub struct Options {
     pub caps: Caps,
     /// Who says where the agent stands.
     pub positioned: Positioned,
-    /// Whether it listens on TCP, where its own address can be told.
-    pub tcp: bool,
+    /// `http` or `https` where it listens on TCP, so that its own address can be told.
+    pub scheme: Option<&'static str>,
     /// Who is asked about devices, if any segment is configured.
     pub field: Option<Field>,
 }

@@ -53,7 +53,7 @@ impl Running {
         // The keys of a hash map are drawn by the system once a process: 64 bits that nobody can foresee.
         let seed = RandomState::new().build_hasher().finish();
         let id = identity::agent_id(config.id.as_ref(), &dir, seed);
-        let server = Server::bind(&config.api.listen).await?;
+        let server = Server::bind(&config.api.listen).await?.under(tls(config)?);
         let (journal, restored) = Journal::open(&dir, clock.wall());
         if let Some(trouble) = &restored.trouble {
             warn!(error = %trouble, "registrations are refused until the state directory can be written");
@@ -79,7 +79,7 @@ impl Running {
             journal: Some(journal.tally()),
             caps: config.limits.api.clone(),
             positioned: positioned(config),
-            tcp: matches!(listen, Listen::Tcp(_)),
+            scheme: config.api.scheme(),
             field: field.clone(),
         };
         let outward = outward(&mut edges, config, &settings, &inbox, &handle, journal);
@@ -139,6 +139,19 @@ impl Running {
 
 /// How long stopping may take.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// With what the API proves itself.
+#[cfg(feature = "tls")]
+fn tls(config: &Config) -> Result<Option<api::Tls>, BindError> {
+    let Some(files) = &config.api.tls else { return Ok(None) };
+    let own = crate::io::tls::serve(&files.cert_file, &files.key_file);
+    own.map(Some).map_err(|error| BindError::Tls(error.told()))
+}
+
+#[cfg(not(feature = "tls"))]
+fn tls(_: &Config) -> Result<Option<api::Tls>, BindError> {
+    Ok(None)
+}
 
 fn positioned(config: &Config) -> Positioned {
     match (&config.gpsd, config.position) {

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A device that holds registers and coils, served by pymodbus:  registers_peer.py TABLES
 
-TABLES is JSON: {"unit": 7, "holding": {"10": [1, 2]}, "input": {...}, "coil": [true, ...]}. Prints `port N` once it
-answers.
+TABLES is JSON: {"at": ["127.0.0.1", 0], "unit": 7, "holding": {"10": [1, 2]}, "input": {...}, "coil": [true, ...]}.
+Prints `port N` once it answers.
 """
 import asyncio
 import json
@@ -16,8 +16,9 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 async def main():
     tables = json.loads(sys.argv[1])
+    host, port = tables.get("at", ["127.0.0.1", 0])
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind((host, port))
         port = free.getsockname()[1]
 
     def words(name):
@@ -33,14 +34,14 @@ async def main():
     def once_it_answers():
         while True:
             try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
+                socket.create_connection((host, port), 1).close()
                 break
             except OSError:
                 pass
         print("port", port, flush=True)
 
     threading.Thread(target=once_it_answers, daemon=True).start()
-    await StartAsyncTcpServer(context=[device], address=("127.0.0.1", port))
+    await StartAsyncTcpServer(context=[device], address=(host, port))
 
 
 asyncio.run(main())

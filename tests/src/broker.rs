@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
 
+use crate::authority::certificates;
 use crate::daemon::{Daemon, output};
 use crate::place::Scratch;
 use crate::wait::eventually;
@@ -49,7 +50,7 @@ impl Broker {
         let dir = Scratch::new();
         let port = free_port();
         let root = dir.path().display();
-        certificates(&dir);
+        certificates(&dir, &[("broker", "DNS:localhost"), ("client", "DNS:agent")]);
         output(Command::new("mosquitto_passwd").args(["-c", "-b"]).arg(dir.file("passwords")).args([USER, PASSWORD]));
         dir.write("password", PASSWORD);
         let settings = format!(
@@ -206,21 +207,6 @@ fn spawn(dir: &Path) -> Daemon {
     let mut command = Command::new("mosquitto");
     command.arg("-c").arg(dir.join("mosquitto.conf"));
     Daemon::start("mosquitto", command, dir)
-}
-
-/// An authority, and a certificate it signed for the broker at `localhost` and one for a client.
-fn certificates(dir: &Scratch) {
-    let openssl = |args: &str| {
-        output(Command::new("openssl").current_dir(dir.path()).args(args.split(' ')));
-    };
-    let ec = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    openssl(&format!("req -x509 {ec} -keyout ca.key -out ca.pem -days 2 -subj /CN=test-authority"));
-    for (name, host) in [("broker", "localhost"), ("client", "agent")] {
-        dir.write("extensions", &format!("subjectAltName=DNS:{host}\nbasicConstraints=CA:FALSE\n"));
-        openssl(&format!("req {ec} -keyout {name}.key -out {name}.csr -subj /CN={host}"));
-        let sign = "-CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extensions";
-        openssl(&format!("x509 -req -in {name}.csr {sign} -out {name}.pem"));
-    }
 }
 
 const USER: &str = "agent";

@@ -4,6 +4,7 @@
 //! fixed time and hopes. What a test started ends with it: a [`daemon::Daemon`] is killed by its pid and a [`net::Net`]
 //! takes its namespaces with it when they are dropped, also when the test fails.
 
+pub mod authority;
 pub mod broker;
 pub mod daemon;
 pub mod figure;

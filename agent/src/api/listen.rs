@@ -85,6 +85,9 @@ pub enum BindError {
         /// Why not.
         source: io::Error,
     },
+    /// Its certificate or key cannot be used.
+    #[error("the API cannot speak TLS: {0}")]
+    Tls(String),
 }
 
 /// A socket that listens.

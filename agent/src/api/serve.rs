@@ -1,6 +1,7 @@
 //! Connections: who gets in, for how long, and what becomes of the others.
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -32,6 +33,7 @@ use crate::api::{Api, Caps, routes};
 pub struct Server {
     listener: Listener,
     listen: Listen,
+    tls: Option<Tls>,
 }
 
 impl Server {
@@ -42,7 +44,14 @@ impl Server {
     pub async fn bind(listen: &Listen) -> Result<Self, BindError> {
         let listener = Listener::bind(listen).await?;
         let real = listener.listen().map_err(|source| BindError::System { listen: listen.clone(), source })?;
-        Ok(Self { listener, listen: real })
+        Ok(Self { listener, listen: real, tls: None })
+    }
+
+    /// The same, but what comes by TCP must speak TLS first.
+    #[must_use]
+    pub fn under(mut self, tls: Option<Tls>) -> Self {
+        self.tls = tls;
+        self
     }
 
     /// Where it listens; the port is the one the system chose.
@@ -57,6 +66,7 @@ impl Server {
         let (stopping, stopped) = watch::channel(false);
         let gate = Gate {
             router: routes::router(&api, &self.listen),
+            tls: self.tls.clone(),
             seats: Arc::new(Semaphore::new(caps.connections)),
             turning_away: Arc::new(Semaphore::new(TURNING_AWAY)),
             api,
@@ -107,6 +117,7 @@ impl Seat {
 
 struct Gate {
     api: Api,
+    tls: Option<Tls>,
     router: Router,
     caps: Caps,
     seats: Arc<Semaphore>,
@@ -126,20 +137,35 @@ impl Gate {
                 // noticed a little later.
                 let _ = socket.set_tcp_nodelay(true);
                 let _ = socket.set_tcp_user_timeout(Some(self.caps.stall_time));
-                Ok(self.admit(stream))
+                Ok(match &self.tls {
+                    None => self.admit(ready(Ok(stream))),
+                    Some(tls) => self.admit(secured(tls, stream)),
+                })
             }
             Listener::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                Ok(self.admit(stream))
+                Ok(self.admit(ready(Ok(stream))))
             }
         }
     }
 
-    fn admit<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Option<Conversation> {
+    /// A place for a connection that is still `opening`, or a word that there is none.
+    fn admit<S>(&self, opening: impl Future<Output = io::Result<S>> + Send + 'static) -> Option<Conversation>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let patience = self.caps.head_time;
+        let opening = async move { timeout(patience, opening).await.map_err(io::Error::from)? };
         if let Ok(permit) = Arc::clone(&self.seats).try_acquire_owned() {
             self.api.tally.connections.fetch_add(1, Ordering::Relaxed);
             let (router, caps, stopped) = (self.router.clone(), self.caps.clone(), self.stopped.clone());
-            return Some(Box::pin(converse(stream, router, Seat::new(permit), caps, stopped)));
+            let seat = Seat::new(permit);
+            return Some(Box::pin(async move {
+                match opening.await {
+                    Ok(stream) => converse(stream, router, seat, caps, stopped).await,
+                    Err(error) => debug!(%error, "a connection did not come about"),
+                }
+            }));
         }
         self.api.tally.turned_away.fetch_add(1, Ordering::Relaxed);
         // Beyond these the connection is closed without a word.
@@ -147,7 +173,8 @@ impl Gate {
         let connections = self.caps.connections;
         Some(Box::pin(async move {
             // Who does not even take this answer has had its chance.
-            let _ = timeout(TURN_AWAY_TIME, turn_away(stream, connections)).await;
+            let told = async { turn_away(opening.await?, connections).await };
+            let _ = timeout(TURN_AWAY_TIME, told).await;
             drop(permit);
         }))
     }
@@ -203,6 +230,23 @@ async fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, connections
     let mut unread = [0; 1_024];
     while stream.read(&mut unread).await? > 0 {}
     Ok(())
+}
+
+/// With what the API proves itself to whoever comes by TCP.
+#[cfg(feature = "tls")]
+pub type Tls = Arc<rustls::ServerConfig>;
+/// There is none in this build.
+#[cfg(not(feature = "tls"))]
+pub type Tls = Infallible;
+
+#[cfg(feature = "tls")]
+fn secured<S: AsyncRead + AsyncWrite + Unpin>(tls: &Tls, stream: S) -> tokio_rustls::Accept<S> {
+    tokio_rustls::TlsAcceptor::from(Arc::clone(tls)).accept(stream)
+}
+
+#[cfg(not(feature = "tls"))]
+fn secured<S>(tls: &Tls, _: S) -> std::future::Ready<io::Result<S>> {
+    match *tls {}
 }
 
 /// Connections that are being told at the same time that there is no room.

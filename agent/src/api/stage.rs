@@ -40,7 +40,7 @@ fn staged(caps: Caps, token: Option<&str>, positioned: Positioned) -> Api {
         journal: None,
         caps,
         positioned,
-        tcp: true,
+        scheme: Some("http"),
         field: None,
     };
     Api::new(handle, options)
@@ -59,7 +59,7 @@ pub(crate) fn settings() -> Settings {
         mdns: false,
         browse: vec![],
         announce_devices: false,
-        things: false,
+        things: None,
         api_port: None,
         rotate: None,
         events: false,

@@ -125,7 +125,7 @@ async fn find<'a>(api: &'a Api, id: &str) -> Result<(&'a Devices, Known), Proble
 /// Where whoever asks has reached this agent, and whether a token is needed there.
 fn base(api: &Api, headers: &HeaderMap) -> Door {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
-    let base = host.filter(|_| api.options.tcp).map_or_else(String::new, |host| format!("http://{host}"));
+    let base = host.zip(api.options.scheme).map_or_else(String::new, |(host, scheme)| format!("{scheme}://{host}"));
     Door { base, token: api.options.token.is_some() }
 }
 

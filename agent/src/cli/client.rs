@@ -25,7 +25,7 @@ use crate::words::{self, Span};
 /// Which agent is asked, and how long it may take.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Asking {
-    /// The agent: http://HOST:PORT or unix:/PATH [default: unix:/run/wayside/agent.sock if there, else
+    /// The agent: http://HOST:PORT, https://HOST:PORT or unix:/PATH [default: unix:/run/wayside/agent.sock if there, else
     /// http://127.0.0.1:7878]
     #[arg(long, env = "WAYSIDE_AGENT", value_name = "URL")]
     pub(super) agent: Option<Address>,
@@ -39,6 +39,9 @@ pub(super) struct Asking {
 pub(super) enum Address {
     /// `host:port`.
     Tcp(String),
+    /// `host:port`, under TLS.
+    #[cfg(feature = "tls")]
+    Tls(String),
     /// A socket in the file system.
     Unix(PathBuf),
 }
@@ -51,13 +54,22 @@ impl FromStr for Address {
         if let Some(path) = text.strip_prefix("unix:") {
             return if path.starts_with('/') { Ok(Self::Unix(path.into())) } else { Err(wrong()) };
         }
-        let authority = text.strip_prefix("http://").ok_or_else(wrong)?.trim_end_matches('/');
+        let (secure, rest) = match text.strip_prefix("https://") {
+            Some(rest) => (true, rest),
+            None => (false, text.strip_prefix("http://").ok_or_else(wrong)?),
+        };
+        let authority = rest.trim_end_matches('/');
         let uri: hyper::http::uri::Authority = authority.parse().map_err(|_| wrong())?;
         if uri.host().is_empty() || authority.contains('@') {
             return Err(wrong());
         }
         let port = uri.port_u16().unwrap_or(7_878);
-        Ok(Self::Tcp(format!("{}:{port}", uri.host())))
+        let authority = format!("{}:{port}", uri.host());
+        #[cfg(feature = "tls")]
+        if secure {
+            return Ok(Self::Tls(authority));
+        }
+        if secure { Err(wrong()) } else { Ok(Self::Tcp(authority)) }
     }
 }
 
@@ -65,6 +77,8 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(authority) => write!(f, "http://{authority}"),
+            #[cfg(feature = "tls")]
+            Self::Tls(authority) => write!(f, "https://{authority}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -72,7 +86,7 @@ impl fmt::Display for Address {
 
 /// A text that names no agent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} names no agent; write http://HOST:PORT or unix:/PATH")]
+#[error("{0:?} names no agent; write http://HOST:PORT, https://HOST:PORT or unix:/PATH")]
 pub(super) struct NotAnAddress(String);
 
 /// Asks one agent.
@@ -81,6 +95,9 @@ pub(super) struct Client {
     addresses: Vec<Address>,
     limit: Duration,
     token: Option<String>,
+    /// PEM certificates of the authorities that are believed; without, those of the system.
+    #[cfg(feature = "tls")]
+    ca: Option<PathBuf>,
 }
 
 /// What the agent answered, if it was not a refusal.
@@ -100,7 +117,13 @@ impl Client {
             there.into_iter().chain([Address::Tcp("127.0.0.1:7878".to_owned())]).collect()
         };
         let addresses = asking.agent.clone().map_or_else(usual, |address| vec![address]);
-        Self { addresses, limit: asking.timeout, token: std::env::var("WAYSIDE_TOKEN").ok() }
+        Self {
+            addresses,
+            limit: asking.timeout,
+            token: std::env::var("WAYSIDE_TOKEN").ok(),
+            #[cfg(feature = "tls")]
+            ca: std::env::var_os("WAYSIDE_CA_FILE").map(PathBuf::from),
+        }
     }
 
     /// Makes one request, `body` being JSON.
@@ -170,6 +193,8 @@ impl Client {
         let unreachable = |error: hyper::Error| self.unreachable(&error);
         let (mut sender, connection) = match stream {
             Stream::Tcp(tcp) => handshake(tcp).await.map_err(unreachable)?,
+            #[cfg(feature = "tls")]
+            Stream::Tls(tls) => handshake(*tls).await.map_err(unreachable)?,
             Stream::Unix(unix) => handshake(unix).await.map_err(unreachable)?,
         };
         let mut request = Request::builder().method(method).uri(path).header(HOST, self.host());
@@ -197,6 +222,8 @@ impl Client {
         for address in &self.addresses {
             let stream = match address {
                 Address::Tcp(authority) => TcpStream::connect(authority.as_str()).await.map(Stream::Tcp),
+                #[cfg(feature = "tls")]
+                Address::Tls(authority) => self.secured(authority).await.map(|tls| Stream::Tls(Box::new(tls))),
                 Address::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
             };
             match stream {
@@ -207,8 +234,20 @@ impl Client {
         Err(self.unreachable(&refused.unwrap_or_else(|| io::ErrorKind::NotFound.into())))
     }
 
+    #[cfg(feature = "tls")]
+    async fn secured(&self, authority: &str) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+        let files = crate::io::tls::Files { ca: self.ca.clone(), identity: None };
+        let config = files.load().map_err(|error| io::Error::other(error.told()))?;
+        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host).trim_matches(['[', ']']);
+        let name = rustls::pki_types::ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let stream = TcpStream::connect(authority).await?;
+        tokio_rustls::TlsConnector::from(config).connect(name, stream).await
+    }
+
     fn host(&self) -> &str {
         match self.addresses.last() {
+            #[cfg(feature = "tls")]
+            Some(Address::Tls(authority)) => authority,
             Some(Address::Tcp(authority)) => authority,
             Some(Address::Unix(_)) | None => "localhost",
         }
@@ -259,6 +298,8 @@ impl Client {
 
 enum Stream {
     Tcp(TcpStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
     Unix(UnixStream),
 }
 
@@ -319,7 +360,7 @@ mod tests {
         assert_eq!(named("http://gw-7:80/"), Ok("http://gw-7:80".to_owned()));
         assert_eq!(named("http://[::1]"), Ok("http://[::1]:7878".to_owned()));
         assert_eq!(named("unix:/run/a.sock"), Ok("unix:/run/a.sock".to_owned()));
-        for bad in ["gw-7", "https://gw-7", "unix:a.sock", "http://", "http://a@b", "http://a/b"] {
+        for bad in ["gw-7", "https://", "unix:a.sock", "http://", "http://a@b", "http://a/b"] {
             assert!(named(bad).is_err(), "{bad}");
         }
     }

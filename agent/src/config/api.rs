@@ -18,6 +18,17 @@ pub struct Api {
     pub tls: Option<ApiTls>,
 }
 
+impl Api {
+    /// `http` or `https` where it listens on TCP.
+    pub fn scheme(&self) -> Option<&'static str> {
+        match (&self.listen, &self.tls) {
+            (Listen::Unix(_), _) => None,
+            (Listen::Tcp(_), None) => Some("http"),
+            (Listen::Tcp(_), Some(_)) => Some("https"),
+        }
+    }
+}
+
 impl Default for Api {
     fn default() -> Self {
         Self { listen: Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 7_878))), token: None, tls: None }
@@ -48,9 +59,12 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Api {
         }
         Some(ApiTls { cert_file: cert_file?, key_file: key_file? })
     });
-    if tls.is_some() {
+    if tls.is_some() && !cfg!(feature = "tls") {
         let hint = "listen on a loopback address or a Unix socket, behind a proxy that speaks TLS";
         section.complain("tls", "is not in this build", hint);
+    }
+    if tls.is_some() && matches!(listen, Listen::Unix(_)) {
+        section.complain("tls", "is of no use on a Unix socket", "who reaches it is decided by its mode");
     }
     if !listen.local() && (tls.is_none() || token.is_none()) {
         let what = format!("is {listen}, which others can reach, without [api.tls] and api.token");

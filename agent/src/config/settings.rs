@@ -39,7 +39,7 @@ impl Config {
             mdns: self.mdns.enabled,
             browse: self.mdns.browse.clone(),
             announce_devices: self.modbus.announce,
-            things: !self.modbus.segments.is_empty(),
+            things: self.api.scheme().filter(|_| !self.modbus.segments.is_empty()),
             api_port: start.api_port.filter(|_| !self.api.listen.local()),
             rotate: self.rotate,
             events: self.mqtt.as_ref().is_some_and(|mqtt| mqtt.events),

@@ -190,7 +190,7 @@ fn settings() -> Settings {
         mdns: true,
         browse: Vec::new(),
         announce_devices: false,
-        things: false,
+        things: None,
         api_port: None,
         rotate: None,
         events: false,

@@ -1,11 +1,11 @@
-//! TLS as a client: whom we believe, and who we are.
+//! TLS: whom we believe, and who we are.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// What the configuration says about TLS to one server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,17 +34,26 @@ impl Files {
         let config = match &self.identity {
             None => builder.with_no_client_auth(),
             Some((chain, key)) => {
-                let chain = certificates(chain)?;
-                let key = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::File {
-                    path: key.clone(),
-                    wanted: "a private key",
-                    source,
-                })?;
-                builder.with_client_auth_cert(chain, key).map_err(TlsError::Refused)?
+                builder.with_client_auth_cert(certificates(chain)?, private(key)?).map_err(TlsError::Refused)?
             }
         };
         Ok(Arc::new(config))
     }
+}
+
+/// The API's own configuration: the certificate chain and the key that callers see.
+///
+/// # Errors
+/// [`TlsError`] names the file that is not what it should be.
+pub fn serve(chain: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Refused)?
+        .with_no_client_auth()
+        .with_single_cert(certificates(chain)?, private(key)?)
+        .map_err(TlsError::Refused)?;
+    Ok(Arc::new(config))
 }
 
 /// Why TLS cannot be spoken.
@@ -71,6 +80,14 @@ pub enum TlsError {
     Refused(#[source] rustls::Error),
 }
 
+impl TlsError {
+    /// The whole story in one line.
+    pub fn told(&self) -> String {
+        let why = std::error::Error::source(self);
+        why.map_or_else(|| self.to_string(), |why| format!("{self}: {why}"))
+    }
+}
+
 fn believed(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(certificates(path)?);
@@ -81,6 +98,11 @@ fn system() -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() { Err(TlsError::NoRoots) } else { Ok(roots) }
+}
+
+fn private(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let broken = |source| TlsError::File { path: path.to_owned(), wanted: "a private key", source };
+    PrivateKeyDer::from_pem_file(path).map_err(broken)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -122,7 +122,7 @@ impl World {
             mdns: false,
             browse: vec!["_wayside._tcp".into()],
             announce_devices: false,
-            things: false,
+            things: None,
             api_port: Some(7_878),
             rotate: None,
             events: true,

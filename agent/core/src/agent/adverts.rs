@@ -54,7 +54,7 @@ impl Adverts {
             }
         }
         let presence = presence(me, settings, own, types);
-        if let Some(things) = settings.api_port.filter(|_| settings.things).and_then(|port| things(me.0, port)) {
+        if let Some(things) = settings.api_port.zip(settings.things).and_then(|at| things(me.0, at)) {
             wanted.insert(things.id.clone(), things);
         }
         wanted.insert(presence.id.clone(), presence);
@@ -107,7 +107,7 @@ fn presence((me, epoch): (&AgentId, u32), settings: &Settings, own: Option<Fix>,
 }
 
 /// The directory of Things (W3C WoT Discovery, section 6.3).
-fn things(me: &AgentId, port: u16) -> Option<Advert> {
+fn things(me: &AgentId, (port, scheme): (u16, &str)) -> Option<Advert> {
     Some(Advert {
         // No label of an own service begins like this.
         id: format!("_wot@{me}").parse().ok()?,
@@ -115,7 +115,7 @@ fn things(me: &AgentId, port: u16) -> Option<Advert> {
         service_type: "_directory._sub._wot._tcp".into(),
         port,
         address: None,
-        txt: [("td", "/.well-known/wot"), ("type", "Directory"), ("scheme", "http")]
+        txt: [("td", "/.well-known/wot"), ("type", "Directory"), ("scheme", scheme)]
             .map(|(key, value)| (key.into(), value.into()))
             .into(),
     })

@@ -258,8 +258,8 @@ pub struct Settings {
     pub browse: Vec<Box<str>>,
     /// Whether translated devices are announced, by mDNS and MQTT, at most [`MOST_ANNOUNCED`] of them.
     pub announce_devices: bool,
-    /// Whether the API describes devices as Things, which is told by mDNS where neighbours can reach it.
-    pub things: bool,
+    /// `http` or `https` if the API describes devices as Things, which is told by mDNS where neighbours can reach it.
+    pub things: Option<&'static str>,
     /// Port of the API, told in TXT `api`; `None` if neighbours cannot reach it.
     pub api_port: Option<u16>,
     /// How often this agent takes a new name on the air; `None` keeps its own.

@@ -29,7 +29,7 @@ fn settings() -> Settings {
         mdns: true,
         browse: vec!["_wayside._tcp".into()],
         announce_devices: false,
-        things: false,
+        things: None,
         api_port: None,
         rotate: None,
         events: false,

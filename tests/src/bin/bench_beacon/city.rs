@@ -60,7 +60,7 @@ fn vehicle_agent(vehicle: usize) -> Agent {
         mdns: false,
         browse: Vec::new(),
         announce_devices: false,
-        things: false,
+        things: None,
         api_port: None,
         rotate: None,
         events: false,

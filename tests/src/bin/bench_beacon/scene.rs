@@ -38,7 +38,7 @@ pub(crate) fn agent(neighbours: usize) -> Agent {
         mdns: false,
         browse: Vec::new(),
         announce_devices: false,
-        things: false,
+        things: None,
         api_port: None,
         rotate: None,
         events: false,

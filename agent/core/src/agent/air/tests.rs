@@ -41,7 +41,7 @@ fn agent(kind: Kind, services: &[&str], rotate: Option<Duration>) -> Agent {
         mdns: true,
         browse: vec!["_wayside._tcp".into()],
         announce_devices: false,
-        things: false,
+        things: None,
         api_port: None,
         rotate,
         events: false,
