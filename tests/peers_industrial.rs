@@ -7,14 +7,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use wayside::clock::Clock;
 use wayside::io::inquire::{Asking, Found, Inquiry, Protocol};
 use wayside_protocols::device::Told;
 use wayside_tests::daemon::Daemon;
 use wayside_tests::place::{Scratch, peer, python};
 use wayside_tests::wait::eventually;
-use wayside_tests::wayside::wayside;
+use wayside_tests::wayside::{Wayside, wayside};
 
 #[test]
 fn a_logix_says_its_identity() {
@@ -77,6 +77,43 @@ fn the_command_line_shows_both_in_the_shape_of_every_scan() {
         let refused = wayside(&["scan", protocol, "8.8.8.8"]);
         assert!(refused.code == 2 && refused.stderr.contains("public"), "{refused:?}");
     }
+}
+
+#[test]
+fn an_agent_keeps_both_as_services_and_notices_who_leaves() {
+    let scratch = Scratch::new();
+    let _controller = enip_server("127.8.4.7:44818".parse().unwrap(), scratch.path());
+    let mut building = bacnet_peer("127.8.4.5", "7", "AH-1", "eBCON", scratch.path());
+    let agent = Wayside::start(
+        None,
+        "id = \"gw-1\"\n[mdns]\nenabled = false\n[modbus]\ninterval = \"1s\"\n\
+         [[modbus.segment]]\nname = \"roof\"\ntargets = [\"127.8.4.0/28\"]\npriority = 4\nscan = true\n\
+         protocols = [\"enip\", \"bacnet\"]\n",
+    );
+    let plc = eventually(SOON, "the controller is a service", || agent.instances("enip.plc").pop());
+    assert_eq!((&plc["sources"], &plc["metadata"]["segment"]), (&json!(["enip"]), &json!("roof")), "{plc}");
+    let air = eventually(SOON, "the air handler is a service", || agent.instances("bacnet.device").pop());
+    assert_eq!((&air["id"], &air["metadata"]["name"]), (&json!("bacnet-7@gw-1"), &json!("AH-1")), "{air}");
+    // Asked again only whether it is there, it is still called what it said at first.
+    eventually(SOON, "its lease was renewed", || {
+        let again = agent.instance("bacnet.device", "bacnet-7@gw-1")?;
+        assert_eq!(again["metadata"]["name"], "AH-1", "{again}");
+        (again["performance_metrics"]["latency_ms"] != air["performance_metrics"]["latency_ms"]).then_some(())
+    });
+
+    let begun = agent.ask("POST", "/v1/discovery/devices", Some(&json!({ "protocol": "enip", "segment": "roof" })));
+    assert_eq!(begun.status, 202, "{}", begun.body);
+    let survey = format!("/v1/discovery/devices/{}", begun.json()["id"].as_str().unwrap());
+    let report = eventually(SOON, "the survey ends", || {
+        let report = agent.ask("GET", &survey, None).json();
+        (report["state"] == "finished").then_some(report)
+    });
+    assert_eq!((&report["devices"][0]["service"], &report["devices"][0]["priority"]), (&json!("enip.plc"), &json!(4)));
+    let refused = agent.ask("POST", "/v1/discovery/devices", Some(&json!({ "protocol": "modbus", "segment": "roof" })));
+    assert_eq!(refused.status, 400, "{}", refused.body);
+
+    building.kill();
+    agent.loses("bacnet.device", "bacnet-7@gw-1", SOON);
 }
 
 fn ask(inquiry: Inquiry) -> Vec<Found> {

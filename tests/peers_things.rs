@@ -9,6 +9,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sunspec::client::{AsyncClient, Config};
+use sunspec::models::model1::Model1;
+use sunspec::models::model103::Model103;
+use tokio_modbus::client::Context;
+use wayside::clock::Clock;
+use wayside::io::bus::adapter::Client;
+use wayside::io::bus::{Audit, desk};
 use wayside::profiles;
 use wayside::things::{Door, Thing};
 use wayside_protocols::modbus::frame::{Exchange, Framing};
@@ -18,6 +25,7 @@ use wayside_protocols::modbus::profile::Class;
 use wayside_protocols::modbus::reading::Reading;
 use wayside_protocols::modbus::reply::{Part, Reply};
 use wayside_protocols::modbus::request::Request;
+use wayside_protocols::modbus::target::Target;
 use wayside_protocols::modbus::translate::Way;
 use wayside_protocols::modbus::unit::Unit;
 use wayside_protocols::service::{AgentId, Endpoint, ServiceId, Value as Amount};
@@ -133,6 +141,35 @@ fn what_pysunspec2_reads_from_a_device_we_read_too() {
             compared += usize::from(reading.value.is_ok());
         }
         assert!(compared >= 14, "{compared} values");
+    }
+}
+
+#[test]
+fn the_crate_sunspec_reads_over_our_lines_what_pysunspec2_reads() {
+    let scratch = Scratch::new();
+    let (mut daemon, port) = started("sunspec_peer.py", &["40000", "66"], &scratch);
+    let said = daemon.says("values ", Duration::from_secs(60));
+    let theirs: Value = serde_json::from_str(said.trim_start_matches("values ")).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (common, inverter): (Model1, Model103) = runtime.block_on(async {
+        let (bus, keep) = desk(Audit::default(), Clock::start());
+        tokio::spawn(keep);
+        let target = Target::Tcp(([127, 0, 0, 1], port).into());
+        let line: Box<dyn tokio_modbus::client::Client> =
+            Box::new(Client::new(bus, target, Unit(1), Duration::from_secs(5)));
+        let device = AsyncClient::new(Context::from(line), Config::default()).device(1).await.unwrap();
+        (device.read_model().await.unwrap(), device.read_model().await.unwrap())
+    });
+    let scaled = |raw: f64, power: i16| raw * 10_f64.powi(power.into());
+    assert_eq!((json!(common.mn), json!(common.sn)), (theirs["1.Mn"].clone(), theirs["1.SN"].clone()));
+    for (name, value) in [
+        ("103.W", scaled(inverter.w.into(), inverter.w_sf)),
+        ("103.Hz", scaled(inverter.hz.into(), inverter.hz_sf)),
+        ("103.WH", scaled(inverter.wh.into(), inverter.wh_sf)),
+        ("103.PhVphA", scaled(inverter.ph_vph_a.into(), inverter.v_sf)),
+    ] {
+        let wanted = theirs[name].as_f64().unwrap();
+        assert!((value - wanted).abs() <= 1e-9 * wanted.abs(), "{name}: {value} is not {wanted}");
     }
 }
 

@@ -69,11 +69,10 @@ pub(crate) fn start(
     tasks.spawn(keep);
     for segment in scanned() {
         for protocol in &segment.datagrams {
-            let targets = segment.segment.targets().iter().filter_map(surveys::address).collect();
             let asked = census::Settings {
                 agent: settings.id.clone(),
                 protocol: *protocol,
-                targets,
+                targets: segment.sockets(*protocol),
                 placement: segment.placement(clock.now()),
                 interval: modbus.interval,
             };

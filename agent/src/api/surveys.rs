@@ -191,8 +191,8 @@ fn targets_of(segments: &[&&ModbusSegment], protocol: Protocol) -> Vec<Target> {
     let targets: BTreeSet<Target> = match protocol {
         Protocol::Modbus => segments.iter().flat_map(|segment| segment.segment.targets()).cloned().collect(),
         Protocol::Datagram(datagram) => {
-            let addresses = segments.iter().flat_map(|segment| segment.addresses());
-            addresses.map(|address| Target::Tcp((address, datagram.port()).into())).collect()
+            let sockets = segments.iter().flat_map(|segment| segment.sockets(datagram));
+            sockets.map(|socket| Target::Tcp(socket.into())).collect()
         }
     };
     targets.into_iter().collect()

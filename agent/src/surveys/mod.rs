@@ -3,7 +3,7 @@
 
 mod task;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::str::FromStr;
@@ -277,6 +277,13 @@ impl ModbusSegment {
     /// The addresses it allows.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.segment.targets().iter().filter_map(|target| Some(target.address()?.ip()))
+    }
+
+    /// Where its addresses are asked by `protocol`, each once.
+    pub fn sockets(&self, protocol: inquire::Protocol) -> Vec<SocketAddrV4> {
+        let ip = |address| if let IpAddr::V4(ip) = address { Some(ip) } else { None };
+        let addresses: BTreeSet<_> = self.addresses().filter_map(ip).collect();
+        addresses.into_iter().map(|ip| SocketAddrV4::new(ip, protocol.port())).collect()
     }
 
     /// Whether its addresses may be asked by `protocol`.

@@ -153,8 +153,16 @@ impl Devices {
 pub fn keeper(settings: Settings, bus: Bus, inbox: Inbox, clock: Clock) -> (Devices, impl Future<Output = ()>) {
     let (orders, ordered) = mpsc::channel(ORDERS);
     let devices = Devices { orders, bus: bus.clone(), pace: settings.pace.clone() };
-    let keeper =
-        Keeper { settings, bus, inbox, clock, held: BTreeMap::new(), proofs: JoinSet::new(), rounds: JoinSet::new() };
+    let keeper = Keeper {
+        settings,
+        bus,
+        inbox,
+        clock,
+        held: BTreeMap::new(),
+        proofs: JoinSet::new(),
+        rounds: JoinSet::new(),
+        rested: BTreeMap::new(),
+    };
     (devices, keeper.run(ordered))
 }
 
@@ -166,6 +174,8 @@ struct Keeper {
     held: BTreeMap<ServiceId, Held>,
     proofs: JoinSet<(ServiceId, Proof)>,
     rounds: JoinSet<()>,
+    /// Hosts that were asked a moment ago, and until when they are left in peace.
+    rested: BTreeMap<Target, Timestamp>,
 }
 
 /// What a device said to the question that shows it is still itself, and how long that took.
@@ -217,11 +227,13 @@ impl Keeper {
         }
     }
 
-    /// Surveys a segment, `forever` every [`ANEW`].
+    /// Surveys a segment; `forever` every [`ANEW`], and sooner as long as nobody was there: all may just have been
+    /// switched on.
     fn survey(&mut self, segment: Segment, placement: Placement, forever: bool, found: &mpsc::Sender<Finding>) {
         let (bus, clock, found) = (self.bus.clone(), self.clock, found.clone());
         let Settings { profiles, pace, seed, .. } = self.settings.clone();
         self.rounds.spawn(async move {
+            let mut pause = SOON;
             loop {
                 let survey = Survey::new(segment.clone(), Arc::clone(&profiles), pace.clone(), seed, clock.now());
                 let mut round = Round::new(survey, bus.clone(), clock);
@@ -237,7 +249,8 @@ impl Keeper {
                 if !forever {
                     return;
                 }
-                let until = clock.now() + ANEW;
+                pause = if counts.devices > 0 { ANEW } else { (pause * 2).min(ANEW) };
+                let until = clock.now() + pause;
                 while clock.now() < until {
                     sleep(RECHECK).await;
                 }
@@ -286,7 +299,14 @@ impl Keeper {
 
     fn ask(&mut self, now: Timestamp) {
         self.held.retain(|_, held| held.kept || now < held.due);
+        self.rested.retain(|_, rested| now < *rested);
         for (id, held) in self.held.iter_mut().filter(|(_, held)| !held.asked && now >= held.due) {
+            // Many devices may stand behind one host.
+            if let Some(rested) = self.rested.get(&held.known.device.target) {
+                held.due = *rested;
+                continue;
+            }
+            self.rested.insert(held.known.device.target.clone(), now + APART);
             held.asked = true;
             let (id, bus, target, unit) =
                 (id.clone(), self.bus.clone(), held.known.device.target.clone(), held.known.device.unit);
@@ -396,12 +416,16 @@ fn differs(said: &Quality, is: &Quality) -> bool {
 const MOST: usize = 4_096;
 /// Round trips that are remembered of a device.
 const RING: usize = 64;
+/// How long a host is left in peace between two of these questions; its values are read in between if somebody wants them.
+const APART: Duration = Duration::from_secs(1);
 /// Requests in a row without an answer after which a device is gone.
 const MISSES: u8 = 3;
 /// How long a device is known that is not asked again.
 pub const HOLDS: Duration = Duration::from_secs(600);
 /// How often a device that is gone is asked all the same.
 const REST: Duration = Duration::from_secs(60);
+/// Half of the first pause after a survey that found nobody.
+const SOON: Duration = Duration::from_secs(15);
 /// How often a segment is surveyed anew.
 const ANEW: Duration = Duration::from_secs(3_600);
 /// The longest wait: tokio's timers stand still while the host sleeps.

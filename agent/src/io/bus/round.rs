@@ -114,6 +114,8 @@ fn heard(outcome: Result<(wayside_protocols::modbus::reply::Reply, Duration), As
         Err(AskError::Line(LineError::Silent(_))) => Input::Silent,
         Err(AskError::Line(LineError::Garbled(_))) => Input::Garbled,
         Err(AskError::Line(LineError::Foreign(_))) => Input::Foreign,
+        // What cannot be recorded is not asked.
+        Err(AskError::Open(error @ OpenError::Audit(_))) => Input::Unreachable(error.to_string().into()),
         Err(AskError::Line(LineError::Closed | LineError::Io(_)) | AskError::Open(_)) => Input::Lost,
     }
 }

@@ -97,7 +97,9 @@ impl Interview {
             return Next::Ask(unit, request);
         }
         if matches!(self.stage, Stage::Between) {
-            match self.order.iter().copied().find(|unit| self.left.contains(*unit)) {
+            // Who numbers a bus counts on: beside a unit that is there the next one is likelier than any other.
+            let beside = self.found.iter().rev().filter_map(|found| found.unit.0.checked_add(1).map(Unit));
+            match beside.chain(self.order.iter().copied()).find(|unit| self.left.contains(*unit)) {
                 None => return self.end(Verdict::Surveyed),
                 Some(unit) => {
                     self.left.remove(unit);

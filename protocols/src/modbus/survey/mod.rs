@@ -59,7 +59,7 @@ pub enum Input {
     Connected,
     /// Nobody listens.
     Refused,
-    /// It did not come about for another reason, which people are told.
+    /// It did not come about, or may not be asked on, for another reason, which people are told.
     Unreachable(Box<str>),
     /// The reply to the question, and how long it took.
     Heard(Reply, Duration),
@@ -231,7 +231,7 @@ impl Survey {
                 let verdict = if active.connections == 0 { Verdict::Closed } else { Verdict::RefusesNow };
                 self.end(host, verdict);
             }
-            (Link::Dialing, Input::Unreachable(why)) => self.end(host, Verdict::Unreachable(why)),
+            (Link::Dialing | Link::Asked, Input::Unreachable(why)) => self.end(host, Verdict::Unreachable(why)),
             (Link::Asked, Input::Heard(reply, rtt)) => {
                 active.link = Link::Up;
                 active.interview.heard(reply, rtt);

@@ -6,12 +6,13 @@ use alloc::vec::Vec;
 use crate::dice::Dice;
 use crate::modbus::unit::{Unit, Units};
 
-/// Every unit: those that installers and makers like to use first, then the low ones, then the rest as the dice fall.
+/// Every unit: those that installers and makers like to use first, then the low ones, since buses are counted up from 1,
+/// then those that makers of some plants use, then the rest as the dice fall.
 pub(super) fn order(dice: &mut Dice) -> Arc<[Unit]> {
     let mut order: Vec<Unit> = Vec::with_capacity(256);
     let mut left: Units = (0..=255).map(Unit).collect();
     let low = (11..=34).map(Unit);
-    for unit in LIKELY.map(Unit).into_iter().chain(low) {
+    for unit in LIKELY.map(Unit).into_iter().chain(low).chain(SOMETIMES.map(Unit)) {
         if left.contains(unit) {
             left.remove(unit);
             order.push(unit);
@@ -28,7 +29,7 @@ pub(super) fn order(dice: &mut Dice) -> Arc<[Unit]> {
 pub(super) fn unlikely(units: &Units) -> Option<[Unit; 3]> {
     let mut found: Vec<Unit> = units.iter().filter(|unit| unit.0 < 248).collect();
     // A stable sort: those that are liked go below the others, each rising.
-    found.sort_by_key(|unit| !LIKELY.contains(&unit.0));
+    found.sort_by_key(|unit| !LIKELY.contains(&unit.0) && !SOMETIMES.contains(&unit.0));
     found.reverse();
     if found.len() > 3 { found.get(..3).and_then(|three| three.try_into().ok()) } else { None }
 }
@@ -43,10 +44,8 @@ pub(super) fn shuffle<T>(items: &mut [T], dice: &mut Dice) {
 
 /// 1 is what most devices come with, 255 what a device on TCP answers to for itself; 126 and 200 on are inverters, 3
 /// and 100 too, 10 and 20 meters; 247 is the highest (the units that evcc, mbmd and the makers' manuals name).
-const LIKELY: [u8; 33] = [
-    1, 2, 3, 255, 126, 10, 100, 200, 4, 5, 20, 11, 6, 7, 8, 9, 12, 101, 201, 71, 30, 50, 240, 15, 16, 21, 25, 40, 60,
-    127, 202, 203, 204,
-];
+const LIKELY: [u8; 17] = [1, 2, 3, 255, 126, 10, 100, 200, 4, 5, 20, 11, 6, 7, 8, 9, 12];
+const SOMETIMES: [u8; 11] = [101, 201, 71, 50, 240, 40, 60, 127, 202, 203, 204];
 
 #[cfg(test)]
 mod tests {

@@ -37,8 +37,8 @@ impl Default for Pace {
         Self {
             attempts: 400,
             connections: 32,
-            requests: 100,
-            host_requests: 12,
+            requests: 240,
+            host_requests: 24,
             open: 64,
             connect: Duration::from_millis(500),
             reply: None,
