@@ -121,7 +121,7 @@ impl Neighbourhood {
         let (slot, change) = self.catalog.expire(now)?;
         match &change {
             Change::Departed(_) => self.unplace(slot),
-            Change::Appeared(_) | Change::Updated(_) => self.place(slot),
+            Change::Appeared(_) | Change::Updated(_) | Change::Moved(_) => self.place(slot),
         }
         Some(change)
     }

@@ -188,7 +188,7 @@ impl Agent {
                 self.heard.moved += 1;
                 return QUIET;
             }
-            let change = Change::Updated(std::sync::Arc::clone(shown));
+            let change = Change::Moved(std::sync::Arc::clone(shown));
             self.tell(&change, now);
             return HEARD;
         }

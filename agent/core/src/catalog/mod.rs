@@ -24,6 +24,8 @@ pub enum Change {
     Appeared(Arc<Service>),
     /// A service that shows itself differently.
     Updated(Arc<Service>),
+    /// A service of which nothing is different but its fix.
+    Moved(Arc<Service>),
     /// A service nobody vouches for any more.
     Departed(Arc<Service>),
 }
@@ -32,7 +34,9 @@ impl Change {
     /// The service it is about.
     pub fn service(&self) -> &Arc<Service> {
         match self {
-            Self::Appeared(service) | Self::Updated(service) | Self::Departed(service) => service,
+            Self::Appeared(service) | Self::Updated(service) | Self::Moved(service) | Self::Departed(service) => {
+                service
+            }
         }
     }
 }
@@ -363,7 +367,7 @@ impl Catalog {
             self.unindex(before, slot);
             self.index(&shown, slot);
         }
-        (!merge::alike(before, &shown)).then_some(Change::Updated(shown))
+        merge::difference(before, shown)
     }
 
     fn remove(&mut self, slot: Slot, shown: &Arc<Service>) -> Option<Arc<Service>> {
