@@ -146,13 +146,11 @@ impl<const ZOOM: u8> Quadkey<ZOOM> {
 
     /// Columns from the antimeridian eastwards, rows from the north.
     fn from_tile(x: u32, y: u32) -> Self {
-        let key = (0..u32::from(ZOOM)).fold(0, |key, bit| key | ((x >> bit & 1) | (y >> bit & 1) << 1) << (2 * bit));
-        Self(key)
+        Self(spread(x) | spread(y) << 1)
     }
 
     fn tile(self) -> (u32, u32) {
-        let bits = |offset: u32| (0..u32::from(ZOOM)).fold(0, |n, bit| n | (self.0 >> (2 * bit + offset) & 1) << bit);
-        (bits(0), bits(1))
+        (gathered(self.0), gathered(self.0 >> 1))
     }
 
     /// Cells along one side of the map.
@@ -235,6 +233,23 @@ fn slack(centre: &Position, radius: Distance) -> f64 {
     let metres = radius.as_metres();
     let bend = metres * metres * libm::tan(centre.latitude().abs().min(89.9).to_radians()) / TIGHTEST_RADIUS;
     metres * 1.003 + 0.5 + bend
+}
+
+/// The lower sixteen bits, each with a zero above it.
+const fn spread(mut bits: u32) -> u32 {
+    bits = (bits | bits << 8) & 0x00ff_00ff;
+    bits = (bits | bits << 4) & 0x0f0f_0f0f;
+    bits = (bits | bits << 2) & 0x3333_3333;
+    (bits | bits << 1) & 0x5555_5555
+}
+
+/// Every second bit, from the lowest on: undoes [`spread`].
+const fn gathered(mut bits: u32) -> u32 {
+    bits &= 0x5555_5555;
+    bits = (bits | bits >> 1) & 0x3333_3333;
+    bits = (bits | bits >> 2) & 0x0f0f_0f0f;
+    bits = (bits | bits >> 4) & 0x00ff_00ff;
+    (bits | bits >> 8) & 0xffff
 }
 
 /// The deep column in which a meridian lies.

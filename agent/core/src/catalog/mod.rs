@@ -90,9 +90,19 @@ impl Disbelief {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u32);
 
+/// Where an entry lies, and which one it was: a slot is given to another once it is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Where.
+    pub slot: Slot,
+    /// The number of the entry; no two have the same.
+    serial: u64,
+}
+
 /// One service, with everybody who vouches for it.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    serial: u64,
     /// Never empty while it lies in the catalog.
     claims: Vec<Held>,
     /// What the claims together show; `None` if that is what the first of them says.
@@ -152,6 +162,8 @@ pub struct Catalog {
     limits: Limits,
     slots: Vec<Option<Entry>>,
     free: Vec<u32>,
+    /// How many entries there have been.
+    appeared: u64,
     by_id: BTreeMap<ServiceId, Slot>,
     by_name: BTreeMap<ServiceName, BTreeSet<Slot>>,
     by_agent: BTreeMap<AgentId, BTreeSet<Slot>>,
@@ -167,6 +179,7 @@ impl Catalog {
             limits,
             slots: Vec::new(),
             free: Vec::new(),
+            appeared: 0,
             by_id: BTreeMap::new(),
             by_name: BTreeMap::new(),
             by_agent: BTreeMap::new(),
@@ -185,25 +198,25 @@ impl Catalog {
         }
     }
 
-    /// Moves a service that `source` alone vouches for, and that is nothing but somebody's whereabouts, to a newer fix.
+    /// Moves a service, if it is still at `place`, that `source` alone vouches for, and that is nothing but somebody's whereabouts, to a newer fix.
     /// Says how it shows itself then; `None` if this would not be the whole news, and [`Catalog::observe`] has to be told.
     ///
     /// As long as nobody else holds the service nothing is copied: this is what most beacons come to.
     pub fn advance(
         &mut self,
-        slot: Slot,
-        id: &str,
+        place: Place,
         source: Source,
         (kind, fix): (Kind, Fix),
         ttl: Duration,
         now: Timestamp,
     ) -> Option<&Arc<Service>> {
         let until = now + ttl.clamp(self.limits.min_ttl, self.limits.max_ttl);
-        let entry = self.entry_mut(slot)?;
+        let slot = place.slot;
+        let entry = self.entry_mut(slot).filter(|entry| entry.serial == place.serial)?;
         let [held] = &mut entry.claims[..] else { return None };
         let known = &held.service;
         let moves = known.fix.is_some() && known.metadata.is_empty() && known.kind == kind;
-        if held.source != source || !moves || known.id.as_str() != id || entry.merged.is_some() {
+        if held.source != source || !moves || entry.merged.is_some() {
             return None;
         }
         Arc::make_mut(&mut held.service).fix = Some(fix);
@@ -242,6 +255,12 @@ impl Catalog {
     /// Where `id` lies.
     pub fn slot(&self, id: &ServiceId) -> Option<Slot> {
         self.by_id.get(id).copied()
+    }
+
+    /// Where `id` lies, for [`Catalog::advance`].
+    pub fn place(&self, id: &ServiceId) -> Option<Place> {
+        let slot = self.slot(id)?;
+        Some(Place { slot, serial: self.at(slot)?.serial })
     }
 
     /// What lies in `slot`.
@@ -334,7 +353,9 @@ impl Catalog {
         // One word of a stranger is shown as it is; the own agent's is dressed up.
         let merged = merge::shown(&claims).filter(|merged| !Arc::ptr_eq(merged, &shown));
         let shown = merged.clone().unwrap_or(shown);
-        let entry = Entry { claims, merged, appeared: now, timer: Timestamp::NEVER };
+        self.appeared += 1;
+        let serial = self.appeared;
+        let entry = Entry { serial, claims, merged, appeared: now, timer: Timestamp::NEVER };
         let slot = if let Some(free) = self.free.pop() {
             self.slots[free as usize] = Some(entry);
             Slot(free)
