@@ -171,13 +171,7 @@ impl Agent {
 
     /// Most beacons say of a neighbour that is known no more than where it is by now; those end here without a copy of
     /// anything.
-    fn believe(
-        &mut self,
-        beacon: &Glimpse<'_>,
-        row: Option<Place>,
-        changed: bool,
-        now: Timestamp,
-    ) -> ControlFlow<()> {
+    fn believe(&mut self, beacon: &Glimpse<'_>, row: Option<Place>, changed: bool, now: Timestamp) -> ControlFlow<()> {
         self.heard.beacons += 1;
         let wall = self.wall_at(now);
         let fix = beacon.fix(wall, now);
