@@ -255,15 +255,16 @@ const fn gathered(mut bits: u32) -> u32 {
 /// The deep column in which a meridian lies.
 fn column(longitude: f64) -> u32 {
     let across = (longitude + 180.0) / 360.0 * f64::from(1 << DEEP);
-    libm::floor(across) as u32 % (1 << DEEP)
+    // Nothing is west of -180 degrees, so the cast rounds down.
+    across as u32 % (1 << DEEP)
 }
 
 /// The deep row in which a parallel lies.
 fn row(latitude: f64) -> u32 {
     let sine = libm::sin(latitude.to_radians());
     let down = 0.5 - libm::log((1.0 + sine) / (1.0 - sine)) / (4.0 * core::f64::consts::PI);
-    // The limit itself may round to just outside.
-    libm::floor(down * f64::from(1 << DEEP)).clamp(0.0, f64::from((1 << DEEP) - 1)) as u32
+    // The limit itself may round to just outside; the cast rounds down, and makes what is below zero zero.
+    ((down * f64::from(1 << DEEP)) as u32).min((1 << DEEP) - 1)
 }
 
 /// The western border of column `x` of `side`.

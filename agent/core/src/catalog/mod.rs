@@ -10,6 +10,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
+use smallvec::{SmallVec, smallvec};
 use wayside_protocols::place::Fix;
 use wayside_protocols::service::{AgentId, Kind, Service, ServiceId, ServiceName};
 use wayside_protocols::sighting::{Claim, Sighting, Source};
@@ -104,7 +105,7 @@ pub struct Place {
 pub struct Entry {
     serial: u64,
     /// Never empty while it lies in the catalog.
-    claims: Vec<Held>,
+    claims: SmallVec<[Held; 1]>,
     /// What the claims together show; `None` if that is what the first of them says.
     merged: Option<Arc<Service>>,
     appeared: Timestamp,
@@ -349,7 +350,7 @@ impl Catalog {
             return Err(Disbelief::Full { limit });
         }
         let shown = Arc::clone(&held.service);
-        let claims = vec![held];
+        let claims = smallvec![held];
         // One word of a stranger is shown as it is; the own agent's is dressed up.
         let merged = merge::shown(&claims).filter(|merged| !Arc::ptr_eq(merged, &shown));
         let shown = merged.clone().unwrap_or(shown);
