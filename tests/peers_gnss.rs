@@ -34,7 +34,7 @@ fn a_drive_with_gpsd_fix_loss_return_and_a_leap() {
     // Three sentences an epoch.
     let mut gpsfake = Command::new("gpsfake");
     gpsfake.args(["-1", "-q", "-c", "0.2", "-P", &port.to_string()]).arg(&log);
-    let _gpsd = Daemon::start("gpsfake", gpsfake, scratch.path());
+    let _gpsd = Daemon::start_family("gpsfake", gpsfake, scratch.path());
     let agent = following(port);
 
     let near = |place: Position, metres: f64| {

@@ -11,7 +11,7 @@ use wayside_protocols::mqtt::announcement::Announcement;
 use wayside_protocols::mqtt::beacon::{Beacon, digest, wire_time};
 use wayside_protocols::mqtt::cell::Cell;
 use wayside_protocols::mqtt::topic::Topic;
-use wayside_protocols::service::{AgentId, Kind, NameError, Service, ServiceId};
+use wayside_protocols::service::{AgentId, Kind, Label, NameError, Service, ServiceId, ServiceName};
 use wayside_protocols::time::{Timestamp, UnixMillis};
 
 use crate::trace::Trace;
@@ -90,12 +90,7 @@ impl Fleet {
         self.silent.lock().unwrap_or_else(PoisonError::into_inner).insert(vehicle);
     }
 
-    async fn send(
-        self,
-        client: AsyncClient,
-        name: wayside_protocols::service::ServiceName,
-        sent: watch::Sender<usize>,
-    ) {
+    async fn send(self, client: AsyncClient, name: ServiceName, sent: watch::Sender<usize>) {
         for vehicle in (0..self.trace.vehicles()).filter(|vehicle| Self::offers(*vehicle)) {
             let (topic, announcement) = announcement(vehicle, &name);
             let options = PublishOptions::new(QoS::AtLeastOnce).retain(true);
@@ -108,7 +103,7 @@ impl Fleet {
             beat.tick().await;
             for vehicle in 0..self.trace.vehicles() {
                 let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner).contains(&vehicle);
-                let (topic, beacon) = self.beacon(vehicle, step);
+                let (topic, beacon) = self.beacon(vehicle, step, &name);
                 let options = PublishOptions::new(QoS::AtMostOnce);
                 if !silent && client.publish(topic, beacon.encode(), options).await.is_err() {
                     return;
@@ -120,10 +115,10 @@ impl Fleet {
         }
     }
 
-    fn beacon(&self, vehicle: usize, step: usize) -> (String, Beacon) {
+    fn beacon(&self, vehicle: usize, step: usize, name: &ServiceName) -> (String, Beacon) {
         let agent = Self::agent(vehicle);
         let sample = self.trace.sample(vehicle, step);
-        let service: Option<ServiceId> = Self::offers(vehicle).then(|| ServiceId::agent(&agent));
+        let service = Self::offers(vehicle).then(|| ServiceId::of(&label(name), &agent));
         let beacon = Beacon {
             agent: agent.clone(),
             epoch: 1,
@@ -141,9 +136,15 @@ impl Fleet {
     }
 }
 
-fn announcement(vehicle: usize, name: &wayside_protocols::service::ServiceName) -> (String, Announcement) {
+/// The id of a service among those of its vehicle: what it is called.
+fn label(name: &ServiceName) -> Label {
+    // Every service name is a label too.
+    name.as_str().parse().unwrap_or_else(|_| unreachable!())
+}
+
+fn announcement(vehicle: usize, name: &ServiceName) -> (String, Announcement) {
     let agent = Fleet::agent(vehicle);
-    let id = name.as_str().parse().unwrap_or_else(|_| unreachable!());
+    let id = label(name);
     let mut service = Service::new(ServiceId::of(&id, &agent), name.clone(), Kind::Vehicle);
     service.agent = Some(agent.clone());
     let announcement = Announcement::from_service(&service, ANNOUNCEMENT_HOLDS, wall(), Timestamp::START);

@@ -2,12 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::wait::eventually;
 
@@ -18,6 +19,8 @@ pub struct Daemon {
     child: Child,
     stdin: Option<ChildStdin>,
     log: PathBuf,
+    /// Whether what it has started ends with it.
+    family: bool,
 }
 
 impl Daemon {
@@ -33,7 +36,18 @@ impl Daemon {
         command.stdin(Stdio::piped()).stdout(file).stderr(twin);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         let stdin = child.stdin.take();
-        Self { name: name.to_owned(), child, stdin, log }
+        Self { name: name.to_owned(), child, stdin, log, family: false }
+    }
+
+    /// As [`Daemon::start`]; whatever it starts itself is killed with it, unless that leaves its process group.
+    ///
+    /// # Panics
+    /// As [`Daemon::start`].
+    pub fn start_family(name: &str, mut command: Command, dir: &Path) -> Self {
+        command.process_group(0);
+        let mut daemon = Self::start(name, command, dir);
+        daemon.family = true;
+        daemon
     }
 
     /// Its process id.
@@ -85,15 +99,23 @@ impl Daemon {
 
     /// `kill -9`, and waits until it is gone.
     pub fn kill(&mut self) {
+        if let Some(group) = self.id().filter(|_| self.family) {
+            // The group outlives its leader; nobody else gets its number while anybody is in it.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
     /// Sends it a signal. One that has ended does not mind.
     pub fn signal(&self, signal: Signal) {
-        if let Some(pid) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) {
+        if let Some(pid) = self.id() {
             let _ = kill_process(pid, signal);
         }
+    }
+
+    fn id(&self) -> Option<Pid> {
+        i32::try_from(self.pid()).ok().and_then(Pid::from_raw)
     }
 
     /// Asks it to end (SIGTERM) and waits for that.

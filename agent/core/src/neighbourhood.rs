@@ -7,7 +7,7 @@ use wayside_protocols::service::{AgentId, Kind, Service, ServiceId};
 use wayside_protocols::sighting::{Claim, Sighting, Source};
 use wayside_protocols::time::{Duration, Timestamp};
 
-use crate::catalog::{Catalog, Change, Disbelief, Entry, Slot};
+use crate::catalog::{Catalog, Change, Disbelief, Entry, Place, Slot};
 use crate::geo::{GeoIndex, Key, Population};
 use crate::limits::Limits;
 use crate::watch::Stance;
@@ -98,20 +98,20 @@ impl Neighbourhood {
         Ok(changes)
     }
 
-    /// Moves the agent that [`Catalog::advance`] finds in `slot`, and says how it shows itself then; `None` if there is
+    /// Moves the agent that [`Catalog::advance`] finds at `place`, and says how it shows itself then; `None` if there is
     /// more to it, and [`Neighbourhood::observe`] has to be told.
     pub fn advance(
         &mut self,
-        slot: Slot,
-        agent: &str,
+        place: Place,
         (kind, fix): (Kind, Fix),
         ttl: Duration,
         now: Timestamp,
     ) -> Option<&Arc<Service>> {
-        let shown = self.catalog.advance(slot, agent, Source::Mqtt, (kind, fix), ttl, now)?;
+        let shown = self.catalog.advance(place, Source::Mqtt, (kind, fix), ttl, now)?;
         // As in `place`: nothing is refused here.
-        if self.geo.place_among(Key(slot.0), &fix, population(kind)).is_err() {
-            self.geo.remove(Key(slot.0));
+        let key = Key(place.slot.0);
+        if self.geo.place_among(key, &fix, population(kind)).is_err() {
+            self.geo.remove(key);
         }
         Some(shown)
     }
@@ -121,7 +121,7 @@ impl Neighbourhood {
         let (slot, change) = self.catalog.expire(now)?;
         match &change {
             Change::Departed(_) => self.unplace(slot),
-            Change::Appeared(_) | Change::Updated(_) => self.place(slot),
+            Change::Appeared(_) | Change::Updated(_) | Change::Moved(_) => self.place(slot),
         }
         Some(change)
     }
@@ -195,11 +195,13 @@ impl Neighbourhood {
         gone.into_iter().map(|(_, change)| change).collect()
     }
 
-    /// Keeps the index quick where churn has worn it, forty times a second at most and only after something moved.
+    /// Keeps the index quick where churn has worn it: forty times a second at most, and only after a sixteenth of what
+    /// is placed has moved, or 256 things.
     pub fn maintain(&mut self, now: Timestamp) {
         let stats = self.geo.stats();
         let moved = stats.moved + stats.quiet;
-        if moved != self.moved && now - self.maintained >= MAINTAIN_EVERY {
+        let enough = (stats.placed as u64 / 16).clamp(1, 256);
+        if moved - self.moved >= enough && now - self.maintained >= MAINTAIN_EVERY {
             (self.moved, self.maintained) = (moved, now);
             self.geo.maintain(now);
         }

@@ -28,7 +28,7 @@ pub fn answer(answer: &Answer) -> Vec<u8> {
 pub fn change(change: &Change) -> Vec<u8> {
     let (change, service) = match change {
         Change::Appeared(service) => ("appeared", service),
-        Change::Updated(service) => ("updated", service),
+        Change::Updated(service) | Change::Moved(service) => ("updated", service),
         Change::Departed(service) => {
             return text::json(&BTreeMap::from([("change", "departed"), ("id", service.id.as_str())]));
         }

@@ -18,7 +18,8 @@ use crate::api::query::{DEFAULT_RADIUS, NAME, kinds, point, reach, sector};
 use crate::api::serve::Seat;
 use crate::api::{Api, json};
 
-/// `GET /v1/discovery/watch`: `reset`, then the whole picture as `appeared`, then changes.
+/// `GET /v1/discovery/watch`: `reset`, then the whole picture as `appeared`, then changes; of what only moves,
+/// one a second.
 ///
 /// A reader that falls too far behind hears `reset` and the whole picture again. A comment every 15 s tells both sides
 /// that the other is still there.

@@ -146,13 +146,11 @@ impl<const ZOOM: u8> Quadkey<ZOOM> {
 
     /// Columns from the antimeridian eastwards, rows from the north.
     fn from_tile(x: u32, y: u32) -> Self {
-        let key = (0..u32::from(ZOOM)).fold(0, |key, bit| key | ((x >> bit & 1) | (y >> bit & 1) << 1) << (2 * bit));
-        Self(key)
+        Self(spread(x) | spread(y) << 1)
     }
 
     fn tile(self) -> (u32, u32) {
-        let bits = |offset: u32| (0..u32::from(ZOOM)).fold(0, |n, bit| n | (self.0 >> (2 * bit + offset) & 1) << bit);
-        (bits(0), bits(1))
+        (gathered(self.0), gathered(self.0 >> 1))
     }
 
     /// Cells along one side of the map.
@@ -237,18 +235,36 @@ fn slack(centre: &Position, radius: Distance) -> f64 {
     metres * 1.003 + 0.5 + bend
 }
 
+/// The lower sixteen bits, each with a zero above it.
+const fn spread(mut bits: u32) -> u32 {
+    bits = (bits | bits << 8) & 0x00ff_00ff;
+    bits = (bits | bits << 4) & 0x0f0f_0f0f;
+    bits = (bits | bits << 2) & 0x3333_3333;
+    (bits | bits << 1) & 0x5555_5555
+}
+
+/// Every second bit, from the lowest on: undoes [`spread`].
+const fn gathered(mut bits: u32) -> u32 {
+    bits &= 0x5555_5555;
+    bits = (bits | bits >> 1) & 0x3333_3333;
+    bits = (bits | bits >> 2) & 0x0f0f_0f0f;
+    bits = (bits | bits >> 4) & 0x00ff_00ff;
+    (bits | bits >> 8) & 0xffff
+}
+
 /// The deep column in which a meridian lies.
 fn column(longitude: f64) -> u32 {
     let across = (longitude + 180.0) / 360.0 * f64::from(1 << DEEP);
-    libm::floor(across) as u32 % (1 << DEEP)
+    // Nothing is west of -180 degrees, so the cast rounds down.
+    across as u32 % (1 << DEEP)
 }
 
 /// The deep row in which a parallel lies.
 fn row(latitude: f64) -> u32 {
     let sine = libm::sin(latitude.to_radians());
     let down = 0.5 - libm::log((1.0 + sine) / (1.0 - sine)) / (4.0 * core::f64::consts::PI);
-    // The limit itself may round to just outside.
-    libm::floor(down * f64::from(1 << DEEP)).clamp(0.0, f64::from((1 << DEEP) - 1)) as u32
+    // The limit itself may round to just outside; the cast rounds down, and makes what is below zero zero.
+    ((down * f64::from(1 << DEEP)) as u32).min((1 << DEEP) - 1)
 }
 
 /// The western border of column `x` of `side`.

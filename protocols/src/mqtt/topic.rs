@@ -82,10 +82,18 @@ impl<'a> BeaconTopic<'a> {
     /// Reads a topic without copying anything. `None` for every other topic; [`Topic::parse`] says what it is, or what
     /// is wrong with it.
     pub fn read(topic: &'a str) -> Option<Self> {
-        let mut levels = topic.strip_prefix("wayside/1/b/")?.split('/');
-        let (q10, q5, agent) = (levels.next()?, levels.next()?, levels.next()?);
-        let alone = levels.next().is_none();
-        Some(Self { cell: cell(q10, q5).ok().filter(|_| alone)?, agent })
+        let rest = topic.strip_prefix("wayside/1/b/")?;
+        let (cell, agent) = match rest.strip_prefix("-/-/") {
+            Some(agent) => (None, agent),
+            None => {
+                // Ten digits and five: a cell is always as long.
+                let (q10, rest) = rest.split_at_checked(10)?;
+                let (q5, rest) = rest.strip_prefix('/')?.split_at_checked(5)?;
+                (Some(Cell::from_levels(q10, q5).ok()?), rest.strip_prefix('/')?)
+            }
+        };
+        let alone = !agent.bytes().any(|byte| byte == b'/');
+        alone.then_some(Self { cell, agent })
     }
 }
 

@@ -1,8 +1,9 @@
 //! Ten thousand vehicles.
 //!
-//! `./tests/bench simulation [VEHICLES MINUTES]`, by default 2,000 vehicles for 5 minutes; the whole is `10000 60`. Prints
-//! how what one vehicle receives grows with its neighbours, then runs the fleet through loss, an outage, a partition and
-//! restarts with clocks that are off by up to 2 s. Each line reads `figure NAME VALUE UNIT`:
+//! `./tests/bench simulation [growth|fleet] [VEHICLES MINUTES]`, by default both, with 2,000 vehicles for 5 minutes; the
+//! whole is `10000 60`. `growth` prints how what one vehicle receives grows with its neighbours; `fleet` goes through
+//! loss, an outage, a partition and restarts with clocks that are off by up to 2 s. Each line reads
+//! `figure NAME VALUE UNIT`:
 //!
 //! * `simulation_received_N`, unit `1/s`: messages one vehicle receives a second in a fleet of N at 10 to a square
 //!   kilometre; `simulation_received_dense_D`: at D to a square kilometre, with five fixes a second.
@@ -15,9 +16,20 @@ use wayside_tests::figure::{cpu_time, tell};
 use wayside_tests::street::{Plan, Street};
 
 fn main() {
-    let mut given = std::env::args().skip(1).map(|text| text.parse::<usize>().expect("a number"));
+    let mut words = std::env::args().skip(1).peekable();
+    let only = words.next_if(|word| ["growth", "fleet"].contains(&word.as_str()));
+    let mut given = words.map(|text| text.parse::<usize>().expect("a number"));
     let (vehicles, minutes) = (given.next().unwrap_or(2_000), given.next().unwrap_or(5));
     let plan = Plan { seed: 91, vehicles, per_km2: 10.0, fixes: 1, loss: 0.0, budget: 1_000, clocks: Duration::ZERO };
+    if only.as_deref() != Some("fleet") {
+        grow(vehicles, plan);
+    }
+    if only.as_deref() != Some("growth") {
+        fleet(Plan { vehicles, per_km2: 1.0, loss: 0.02, clocks: Duration::from_secs(2), ..plan }, minutes);
+    }
+}
+
+fn grow(vehicles: usize, plan: Plan) {
     for fleet in [100, 1_000, 10_000].into_iter().filter(|fleet| *fleet <= vehicles.max(1_000)) {
         let (_, received) = growth(Plan { vehicles: fleet, ..plan });
         tell(&format!("simulation_received_{fleet}"), received, "1/s");
@@ -26,7 +38,6 @@ fn main() {
         let (_, received) = growth(Plan { vehicles: 600, per_km2: density, fixes: 5, ..plan });
         tell(&format!("simulation_received_dense_{density}"), received, "1/s");
     }
-    fleet(Plan { vehicles, per_km2: 1.0, loss: 0.02, clocks: Duration::from_secs(2), ..plan }, minutes);
 }
 
 /// Neighbours of a vehicle, and what it receives a second, once states have settled.

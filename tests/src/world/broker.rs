@@ -1,10 +1,11 @@
 //! A broker: retained topics with expiry, subscriptions with wildcards, sessions, wills.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::rc::Rc;
 
 use wayside_core::agent::io::Publication;
-use wayside_protocols::time::Timestamp;
+use wayside_protocols::time::{Duration, Timestamp};
 
 use super::HostNo;
 
@@ -36,6 +37,7 @@ pub(super) struct Broker {
     /// The share of messages sent at most once that one client does not get, 0 to 1.
     pub(super) loss: f64,
     retained: BTreeMap<Rc<str>, Kept>,
+    cleaned: Timestamp,
     subscriptions: Subscriptions,
     sessions: BTreeMap<HostNo, Session>,
 }
@@ -112,13 +114,14 @@ impl Broker {
 
     /// Adds filters, and says what is retained under them.
     pub(super) fn subscribe(&mut self, host: HostNo, filters: Vec<Box<str>>, now: Timestamp) -> Vec<Kept> {
-        self.retained.retain(|_, kept| kept.until > now);
+        self.clean(now);
         let mut found = Vec::new();
         for filter in filters {
             let literal = filter.split(['+', '#']).next().unwrap_or_default();
             let from = self.retained.range(Rc::from(literal)..);
             let near = from.take_while(|(topic, _)| topic.starts_with(literal));
-            found.extend(near.filter(|(topic, _)| fits(&filter, topic)).map(|(_, kept)| kept.clone()));
+            let wanted = near.filter(|(topic, kept)| kept.until > now && fits(&filter, topic));
+            found.extend(wanted.map(|(_, kept)| kept.clone()));
             self.subscriptions.add(&filter, host);
         }
         found
@@ -144,6 +147,14 @@ impl Broker {
     /// How many topics are retained at `now`.
     pub(super) fn retained(&self, now: Timestamp) -> impl Iterator<Item = &str> {
         self.retained.values().filter(move |kept| kept.until > now).map(|kept| &*kept.topic)
+    }
+
+    /// Forgets what has run out, once a second: there may be ten thousand topics and as many who subscribe.
+    fn clean(&mut self, now: Timestamp) {
+        if now - self.cleaned >= Duration::from_secs(1) {
+            self.cleaned = now;
+            self.retained.retain(|_, kept| kept.until > now);
+        }
     }
 
     fn forget(&mut self, host: HostNo) {
@@ -180,7 +191,8 @@ struct Subscriptions {
 
 #[derive(Debug, Default)]
 struct Level {
-    below: BTreeMap<Box<str>, Self>,
+    /// Only ever looked up by name, so that its order, which is no order, decides nothing.
+    below: HashMap<Box<str>, Self, BuildHasherDefault<DefaultHasher>>,
     hosts: BTreeSet<HostNo>,
 }
 

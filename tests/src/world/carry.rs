@@ -127,7 +127,7 @@ impl World {
         let here = &mut self.hosts[host.0];
         let fits = match change {
             Change::Appeared(_) => here.told.insert(id),
-            Change::Updated(_) => here.told.contains(&id),
+            Change::Updated(_) | Change::Moved(_) => here.told.contains(&id),
             Change::Departed(_) => here.told.remove(&id),
         };
         assert!(fits, "seed {}: {} at {}: {change:?} out of turn", self.seed, here.settings.id, self.now);

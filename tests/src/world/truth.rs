@@ -65,10 +65,6 @@ impl World {
     /// The laws that are cheap enough to check after each step.
     pub(super) fn check(&self, host: HostNo) {
         let here = &self.hosts[host.0];
-        // Who tells nothing of its changes can only be looked at now and then: there may be ten thousand.
-        if !here.settings.events && !self.tally.steps.is_multiple_of(1_024) {
-            return;
-        }
         let Some(agent) = &here.agent else { return };
         let (status, limits) = (agent.status(self.now), &here.settings.limits);
         let at = || format!("seed {}: {} at {}", self.seed, here.settings.id, self.now);
@@ -115,9 +111,10 @@ impl World {
     }
 }
 
-/// Whether two around one broker have to know each other: one that moves looks no farther than its own circle.
+/// Whether one has to know another around the same broker: who moves looks no farther than its own circle. (Nobody
+/// here has so many around him that he would stop listening to everybody's presence.)
 fn earshot(here: &Host, there: &Host) -> bool {
-    if [here, there].iter().all(|host| host.settings.kind != Kind::Vehicle) {
+    if here.settings.kind != Kind::Vehicle {
         return true;
     }
     let fix = |host: &Host| host.agent.as_ref().and_then(Agent::own_fix);

@@ -16,7 +16,7 @@ use super::Agent;
 use super::air::{HEARD, QUIET};
 use super::board::PRESENCE_HOLDS;
 use super::peers::{Doubt, News, Word};
-use crate::catalog::Change;
+use crate::catalog::{Change, Place};
 use crate::neighbourhood::is_presence;
 
 impl Agent {
@@ -171,24 +171,18 @@ impl Agent {
 
     /// Most beacons say of a neighbour that is known no more than where it is by now; those end here without a copy of
     /// anything.
-    fn believe(
-        &mut self,
-        beacon: &Glimpse<'_>,
-        row: Option<crate::catalog::Slot>,
-        changed: bool,
-        now: Timestamp,
-    ) -> ControlFlow<()> {
+    fn believe(&mut self, beacon: &Glimpse<'_>, row: Option<Place>, changed: bool, now: Timestamp) -> ControlFlow<()> {
         self.heard.beacons += 1;
         let wall = self.wall_at(now);
         let fix = beacon.fix(wall, now);
         if let Some(row) = row.filter(|_| !changed)
-            && let Some(shown) = self.known.advance(row, beacon.agent, (beacon.kind, fix), beacon.ttl, now)
+            && let Some(shown) = self.known.advance(row, (beacon.kind, fix), beacon.ttl, now)
         {
             if self.watches.is_empty() && !self.settings.events {
                 self.heard.moved += 1;
                 return QUIET;
             }
-            let change = Change::Updated(std::sync::Arc::clone(shown));
+            let change = Change::Moved(std::sync::Arc::clone(shown));
             self.tell(&change, now);
             return HEARD;
         }
@@ -197,7 +191,7 @@ impl Agent {
         let (service, ttl) = beacon.service(wall, now);
         let id = service.id.clone();
         self.observe(Sighting::alive(Source::Mqtt, service, ttl), now);
-        self.peers.lies(&beacon.agent, self.known.catalog().slot(&id));
+        self.peers.lies(&beacon.agent, self.known.catalog().place(&id));
         if changed {
             self.offers_changed(&beacon.agent, beacon.services, now);
         }

@@ -265,7 +265,7 @@ impl Agent {
     fn tell(&mut self, change: &Change, now: Timestamp) {
         self.counters.count(match change {
             Change::Appeared(_) => "appeared_total",
-            Change::Updated(_) => "updated_total",
+            Change::Updated(_) | Change::Moved(_) => "updated_total",
             Change::Departed(_) => "departed_total",
         });
         let devices = self.settings.announce_devices && change.service().trust == Trust::Own;
@@ -284,7 +284,7 @@ impl Agent {
         if is_presence(service)
             && let Some(slot) = self.known.catalog().slot(&service.id)
         {
-            changes.extend(self.known.riders(slot).map(|(_, entry)| Change::Updated(entry.shown().clone())));
+            changes.extend(self.known.riders(slot).map(|(_, entry)| Change::Moved(entry.shown().clone())));
         }
         for change in &changes {
             let stance = self.known.stance(&change.service().id, now);
@@ -305,21 +305,22 @@ impl Agent {
         self.outputs.push_back(Output::Watched(ticket, WatchEvent::Reset));
         for (_, entry) in self.known.catalog().entries() {
             let stance = self.known.stance(&entry.shown().id, now);
-            if let Some(event) = watch.picture(entry.shown(), stance.as_ref()) {
+            if let Some(event) = watch.picture(entry.shown(), stance.as_ref(), now) {
                 self.outputs.push_back(Output::Watched(ticket, event));
             }
         }
         self.watches.insert(ticket, watch);
     }
 
-    /// Tells watchers of what has stayed on the other side of their rim for as long as they wanted.
+    /// Tells watchers of what has stayed on the other side of their rim for as long as they wanted, and of moves that
+    /// had to wait.
     fn ripen(&mut self, now: Timestamp) {
         for (ticket, watch) in &mut self.watches {
             while let Some(id) = watch.ripe(now) {
                 // What has departed meanwhile was told.
                 let Some(entry) = self.known.catalog().get(&id) else { continue };
                 let stance = self.known.stance(&id, now);
-                if let Some(event) = watch.ripen(entry.shown(), stance.as_ref()) {
+                if let Some(event) = watch.ripen(entry.shown(), stance.as_ref(), now) {
                     self.outputs.push_back(Output::Watched(*ticket, event));
                 }
             }

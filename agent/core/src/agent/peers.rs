@@ -1,9 +1,8 @@
 //! Other agents as the broker shows them: which life they are in, which of their beacons is the newest, and whether
 //! there may be two of them.
 
+mod seats;
 mod spoken;
-
-use std::collections::BTreeMap;
 
 use wayside_protocols::mqtt::beacon::Glimpse;
 use wayside_protocols::mqtt::presence::{Presence, State};
@@ -11,7 +10,8 @@ use wayside_protocols::service::{AgentId, NameError};
 use wayside_protocols::time::{Duration, Timestamp};
 
 use super::dice::keyed;
-use crate::catalog::Slot;
+use crate::catalog::Place;
+use seats::Seats;
 use spoken::Spoken;
 pub(super) use spoken::{Doubt, FASTEST};
 
@@ -20,8 +20,8 @@ pub(super) use spoken::{Doubt, FASTEST};
 pub(super) struct Peers {
     limit: usize,
     seed: u64,
-    /// Where each lies, by its keyed id: a beacon costs a search among numbers, not among names.
-    seats: BTreeMap<u64, u32>,
+    /// Where each lies, by its keyed id: a beacon costs a look at numbers, not a search among names.
+    seats: Seats,
     known: Vec<Option<Peer>>,
     free: Vec<u32>,
     room: Room,
@@ -35,7 +35,7 @@ struct Peer {
     since: Timestamp,
     lost: bool,
     /// Where the catalog has it.
-    row: Option<Slot>,
+    row: Option<Place>,
     spoken: Option<Spoken>,
     heard: Timestamp,
 }
@@ -55,7 +55,7 @@ pub(super) enum Word {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum News {
     /// It is the newest. Where the catalog had its agent, and whether what it offers has changed.
-    Newest { row: Option<Slot>, changed: bool },
+    Newest { row: Option<Place>, changed: bool },
     /// It is not to be believed.
     Doubted(Doubt),
     /// It is of somebody new, and there are too many of them at once.
@@ -67,7 +67,7 @@ pub(super) enum News {
 impl Peers {
     pub(super) fn new(limit: usize, seed: u64) -> Self {
         let room = Room { left: NEWCOMERS, counted: Timestamp::START };
-        Self { limit, seed, seats: BTreeMap::new(), known: Vec::new(), free: Vec::new(), room }
+        Self { limit, seed, seats: Seats::default(), known: Vec::new(), free: Vec::new(), room }
     }
 
     pub(super) fn presence(&mut self, agent: &AgentId, presence: &Presence, now: Timestamp) -> Word {
@@ -98,7 +98,7 @@ impl Peers {
     }
 
     /// The catalog has `agent` in `row`.
-    pub(super) fn lies(&mut self, agent: &AgentId, row: Option<Slot>) {
+    pub(super) fn lies(&mut self, agent: &AgentId, row: Option<Place>) {
         if let Some(peer) = self.get_mut(agent.as_str()) {
             peer.row = row;
         }
@@ -134,7 +134,7 @@ impl Peers {
     }
 
     fn seat(&self, agent: &str) -> Option<usize> {
-        let seat = *self.seats.get(&keyed(self.seed, agent))? as usize;
+        let seat = self.seats.get(keyed(self.seed, agent))? as usize;
         let peer = self.known.get(seat)?.as_ref()?;
         (peer.id.as_str() == agent).then_some(seat)
     }
@@ -211,7 +211,7 @@ impl Peers {
             }
         }
         let known = &self.known;
-        self.seats.retain(|_, seat| known[*seat as usize].is_some());
+        self.seats.retain(|seat| known[seat as usize].is_some());
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use wayside_protocols::place::Fix;
 use wayside_protocols::service::{Basis, Health, Latency, Service, Trust};
 
-use super::Held;
+use super::{Change, Held};
 
 /// The service as `claims` (most believed source first) together show it; `None` if there is no claim.
 ///
@@ -45,19 +46,23 @@ pub(super) fn shown(claims: &[Held]) -> Option<Arc<Service>> {
     Some(Arc::new(service))
 }
 
-/// Whether two showings differ in nothing a watcher cares about. When a thing that stands still was measured again is
-/// no news.
-pub(super) fn alike(before: &Service, after: &Service) -> bool {
-    match (before.fix, after.fix) {
-        (Some(old), Some(new)) => {
-            let same = old.motion.is_none() && new.motion.is_none();
-            let mut aligned = old;
-            aligned.time = if same { new.time } else { old.time };
-            aligned == new && others_equal(before, after)
-        }
-        (None, None) => others_equal(before, after),
-        (None, Some(_)) | (Some(_), None) => false,
+/// What a watcher would call the difference between two showings, if there is any. When a thing that stands still was
+/// measured again is no news.
+pub(super) fn difference(before: &Service, after: Arc<Service>) -> Option<Change> {
+    if !others_equal(before, &after) {
+        return Some(Change::Updated(after));
     }
+    let moved = match (before.fix, after.fix) {
+        (Some(old), Some(new)) => {
+            let stands = old.motion.is_none() && new.motion.is_none();
+            let time = if stands { new.time } else { old.time };
+            Fix { time, ..old } != new
+        }
+        (None, None) => false,
+        // That it has a place at all, or none any more, is more than a move.
+        (None, Some(_)) | (Some(_), None) => return Some(Change::Updated(after)),
+    };
+    moved.then_some(Change::Moved(after))
 }
 
 fn others_equal(before: &Service, after: &Service) -> bool {

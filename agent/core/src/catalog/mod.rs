@@ -10,6 +10,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
+use smallvec::{SmallVec, smallvec};
 use wayside_protocols::place::Fix;
 use wayside_protocols::service::{AgentId, Kind, Service, ServiceId, ServiceName};
 use wayside_protocols::sighting::{Claim, Sighting, Source};
@@ -24,6 +25,8 @@ pub enum Change {
     Appeared(Arc<Service>),
     /// A service that shows itself differently.
     Updated(Arc<Service>),
+    /// A service of which nothing is different but its fix.
+    Moved(Arc<Service>),
     /// A service nobody vouches for any more.
     Departed(Arc<Service>),
 }
@@ -32,7 +35,9 @@ impl Change {
     /// The service it is about.
     pub fn service(&self) -> &Arc<Service> {
         match self {
-            Self::Appeared(service) | Self::Updated(service) | Self::Departed(service) => service,
+            Self::Appeared(service) | Self::Updated(service) | Self::Moved(service) | Self::Departed(service) => {
+                service
+            }
         }
     }
 }
@@ -86,11 +91,21 @@ impl Disbelief {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u32);
 
+/// Where an entry lies, and which one it was: a slot is given to another once it is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Where.
+    pub slot: Slot,
+    /// The number of the entry; no two have the same.
+    serial: u64,
+}
+
 /// One service, with everybody who vouches for it.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    serial: u64,
     /// Never empty while it lies in the catalog.
-    claims: Vec<Held>,
+    claims: SmallVec<[Held; 1]>,
     /// What the claims together show; `None` if that is what the first of them says.
     merged: Option<Arc<Service>>,
     appeared: Timestamp,
@@ -148,6 +163,8 @@ pub struct Catalog {
     limits: Limits,
     slots: Vec<Option<Entry>>,
     free: Vec<u32>,
+    /// How many entries there have been.
+    appeared: u64,
     by_id: BTreeMap<ServiceId, Slot>,
     by_name: BTreeMap<ServiceName, BTreeSet<Slot>>,
     by_agent: BTreeMap<AgentId, BTreeSet<Slot>>,
@@ -163,6 +180,7 @@ impl Catalog {
             limits,
             slots: Vec::new(),
             free: Vec::new(),
+            appeared: 0,
             by_id: BTreeMap::new(),
             by_name: BTreeMap::new(),
             by_agent: BTreeMap::new(),
@@ -181,25 +199,25 @@ impl Catalog {
         }
     }
 
-    /// Moves a service that `source` alone vouches for, and that is nothing but somebody's whereabouts, to a newer fix.
+    /// Moves a service, if it is still at `place`, that `source` alone vouches for, and that is nothing but somebody's whereabouts, to a newer fix.
     /// Says how it shows itself then; `None` if this would not be the whole news, and [`Catalog::observe`] has to be told.
     ///
     /// As long as nobody else holds the service nothing is copied: this is what most beacons come to.
     pub fn advance(
         &mut self,
-        slot: Slot,
-        id: &str,
+        place: Place,
         source: Source,
         (kind, fix): (Kind, Fix),
         ttl: Duration,
         now: Timestamp,
     ) -> Option<&Arc<Service>> {
         let until = now + ttl.clamp(self.limits.min_ttl, self.limits.max_ttl);
-        let entry = self.entry_mut(slot)?;
+        let slot = place.slot;
+        let entry = self.entry_mut(slot).filter(|entry| entry.serial == place.serial)?;
         let [held] = &mut entry.claims[..] else { return None };
         let known = &held.service;
         let moves = known.fix.is_some() && known.metadata.is_empty() && known.kind == kind;
-        if held.source != source || !moves || known.id.as_str() != id || entry.merged.is_some() {
+        if held.source != source || !moves || entry.merged.is_some() {
             return None;
         }
         Arc::make_mut(&mut held.service).fix = Some(fix);
@@ -238,6 +256,12 @@ impl Catalog {
     /// Where `id` lies.
     pub fn slot(&self, id: &ServiceId) -> Option<Slot> {
         self.by_id.get(id).copied()
+    }
+
+    /// Where `id` lies, for [`Catalog::advance`].
+    pub fn place(&self, id: &ServiceId) -> Option<Place> {
+        let slot = self.slot(id)?;
+        Some(Place { slot, serial: self.at(slot)?.serial })
     }
 
     /// What lies in `slot`.
@@ -326,11 +350,13 @@ impl Catalog {
             return Err(Disbelief::Full { limit });
         }
         let shown = Arc::clone(&held.service);
-        let claims = vec![held];
+        let claims = smallvec![held];
         // One word of a stranger is shown as it is; the own agent's is dressed up.
         let merged = merge::shown(&claims).filter(|merged| !Arc::ptr_eq(merged, &shown));
         let shown = merged.clone().unwrap_or(shown);
-        let entry = Entry { claims, merged, appeared: now, timer: Timestamp::NEVER };
+        self.appeared += 1;
+        let serial = self.appeared;
+        let entry = Entry { serial, claims, merged, appeared: now, timer: Timestamp::NEVER };
         let slot = if let Some(free) = self.free.pop() {
             self.slots[free as usize] = Some(entry);
             Slot(free)
@@ -363,7 +389,7 @@ impl Catalog {
             self.unindex(before, slot);
             self.index(&shown, slot);
         }
-        (!merge::alike(before, &shown)).then_some(Change::Updated(shown))
+        merge::difference(before, shown)
     }
 
     fn remove(&mut self, slot: Slot, shown: &Arc<Service>) -> Option<Arc<Service>> {

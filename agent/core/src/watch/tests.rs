@@ -66,14 +66,17 @@ fn what_stays_and_falls_silent_is_told_when_its_dwell_is_over() {
     assert_eq!(watch.next_due(), Some(Timestamp::START + 3 * SECOND));
     assert_eq!(watch.ripe(Timestamp::START + 2 * SECOND), None);
     assert_eq!(watch.ripe(Timestamp::START + 3 * SECOND), Some(service().id.clone()));
-    assert_eq!(watch.ripen(&service(), Some(&at(50.0, 1.0))), Some(WatchEvent::Appeared(service())));
+    assert_eq!(
+        watch.ripen(&service(), Some(&at(50.0, 1.0)), Timestamp::START + 3 * SECOND),
+        Some(WatchEvent::Appeared(service()))
+    );
     assert_eq!((watch.next_due(), watch.ripe(Timestamp::NEVER)), (None, None));
 }
 
 #[test]
 fn the_picture_at_the_start_waits_for_no_dwell() {
     let mut watch = around(3 * SECOND);
-    assert!(watch.picture(&service(), Some(&at(50.0, 1.0))).is_some());
+    assert!(watch.picture(&service(), Some(&at(50.0, 1.0)), Timestamp::START).is_some());
 }
 
 #[test]
@@ -90,6 +93,31 @@ fn only_what_heads_that_way_and_is_of_that_kind_is_told() {
     );
     let mut others = Watch::new(Filter { kinds: vec![Kind::Vehicle], ..filter });
     assert!(others.step(&Change::Updated(service()), Some(&stance(100.0)), Timestamp::START).is_none());
+}
+
+#[test]
+fn a_thing_that_only_moves_is_told_once_a_second_and_in_the_end_as_it_stands() {
+    let mut watch = around(Duration::ZERO);
+    let at_ms = |millis: u64| Timestamp::START + Duration::from_millis(millis);
+    watch.picture(&service(), Some(&at(0.0, 1.0)), Timestamp::START);
+    let mut told = Vec::new();
+    // Ten a second for 2.55 s, as the agent does it: what is ripe, then what is heard.
+    for millis in (50..=2_550).step_by(100) {
+        while let Some(due) = watch.next_due().filter(|due| *due <= at_ms(millis)) {
+            assert!(watch.ripe(due).is_some());
+            told.extend(watch.ripen(&service(), Some(&at(1.0, 1.0)), due).map(|_| due));
+        }
+        let moved = watch.step(&Change::Moved(service()), Some(&at(1.0, 1.0)), at_ms(millis));
+        told.extend(moved.map(|_| at_ms(millis)));
+    }
+    assert_eq!(told, [at_ms(1_000), at_ms(2_000)]);
+    // Whatever else is different is told at once, and the move with it.
+    let changed = watch.step(&Change::Updated(service()), Some(&at(1.0, 1.0)), at_ms(2_560));
+    assert_eq!((changed, watch.next_due()), (Some(WatchEvent::Updated(service())), None));
+    // And who leaves has left, wherever a move was waiting.
+    assert_eq!(watch.step(&Change::Moved(service()), Some(&at(2.0, 1.0)), at_ms(2_570)), None);
+    let left = watch.step(&Change::Moved(service()), Some(&at(500.0, 1.0)), at_ms(2_580));
+    assert_eq!((left, watch.next_due()), (Some(WatchEvent::Departed(service().id.clone())), None));
 }
 
 proptest! {
@@ -109,7 +137,7 @@ proptest! {
         let fixes: Vec<f64> =
             wild.iter().flat_map(|run| std::iter::once(home).chain(std::iter::repeat_n(500.0, *run))).collect();
         let mut watch = around(4 * SECOND);
-        watch.picture(&service(), Some(&at(home, 1.0)));
+        watch.picture(&service(), Some(&at(home, 1.0)), Timestamp::START);
         let told = told(&mut watch, &fixes, 1.0);
         prop_assert!(!told.contains(['e', 'l']), "{told}");
     }

@@ -1,7 +1,7 @@
 //! What beacons cost, and how soon they are seen.
 //!
-//! `./tests/bench beacon` (needs mosquitto). `./tests/bench beacon inside` measures only what needs no process; `flood`,
-//! `wire` and `visible` the rest. Each line reads `figure NAME VALUE UNIT`:
+//! `./tests/bench beacon` (needs mosquitto). `./tests/bench beacon inside` measures only what needs no process, `rate` the
+//! first rate of that; `flood`, `wire` and `visible` the rest. Each line reads `figure NAME VALUE UNIT`:
 //!
 //! * `beacon_decoded_and_indexed`, unit `1/s`: beacons of 10,000 known neighbours that one core takes in, from topic and
 //!   bytes to the moved row of the index, in CPU time of the thread.
@@ -44,6 +44,9 @@ use std::process::Command;
 fn main() {
     let only = std::env::args().nth(1);
     let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    if only.as_deref() == Some("rate") {
+        inside::rate();
+    }
     if wanted("inside") {
         // Memory is measured before anything has been freed.
         inside::memory();

@@ -17,7 +17,8 @@ use wayside_tests::publisher::Publisher;
 use wayside_tests::wait::eventually;
 use wayside_tests::wayside::Wayside;
 
-/// 50 vehicles in turn send 1,000 beacons in all, 100 a second.
+/// 200 vehicles in turn send 2,000 beacons in all, 100 a second: each one every two seconds, since a watcher is told once
+/// a second that somebody has moved.
 pub(crate) fn measure() {
     let broker = Broker::start();
     let agent = Wayside::start(
@@ -130,8 +131,8 @@ pub(crate) fn wall() -> UnixMillis {
     UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-const BEACONS: u32 = 1_000;
-const VEHICLES: u32 = 50;
+const BEACONS: u32 = 2_000;
+const VEHICLES: u32 = 200;
 const PACE: Duration = Duration::from_millis(10);
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) const LATITUDE: f64 = 48.8566;
