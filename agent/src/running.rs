@@ -25,9 +25,10 @@ use crate::driver::{self, BrokerOrder, Driver, Edges, Handle, Inbox, Message};
 use crate::io::broker::{self, Answering, Telling};
 use crate::io::bus::keeper::{self, Devices};
 use crate::io::bus::{self, Audit};
+use crate::io::engine::{self, Desk};
 use crate::io::interfaces::Selection;
 use crate::io::probe::Prober;
-use crate::io::{gnss, link, responder};
+use crate::io::{gnss, link, responder, upstream};
 use crate::journal::{self, Journal};
 use crate::profiles;
 
@@ -63,6 +64,8 @@ impl Running {
             warn!(error = %trouble, "registrations are refused until the state directory can be written");
         }
         let (handle, inbox, doors) = driver::doors();
+        let mut edges = JoinSet::new();
+        let registry = registry(&mut edges, config, &inbox, clock);
         let options = Options {
             agent: id.clone(),
             kind: config.kind,
@@ -72,6 +75,7 @@ impl Running {
             journal: Some(journal.tally()),
             caps: config.limits.api.clone(),
             positioned: positioned(config),
+            registry,
         };
         let listen = server.listen().clone();
         let start = Start {
@@ -82,7 +86,6 @@ impl Running {
             api_port: port(&listen),
         };
         let settings = config.settings(start);
-        let mut edges = JoinSet::new();
         let devices = devices(&mut edges, config, &settings, &inbox, clock);
         let outward = outward(&mut edges, config, &settings, &inbox, &handle, journal);
         let agent = Agent::new(settings, clock.now());
@@ -179,6 +182,17 @@ fn outward(
         tasks.spawn(responder::run(settings.id.clone(), selection, Arc::clone(inbox.tally()), orders));
         (edges.link, edges.responder) = (Some(datagrams), Some(adverts));
     }
+    if !config.upstreams.is_empty() {
+        let (exchanges, orders) = mpsc::channel(upstream::ORDERS);
+        let lines = config.upstreams.iter().map(|upstream| upstream::Line {
+            urls: upstream.urls.clone(),
+            #[cfg(feature = "tls")]
+            tls: crate::io::tls::Files { ca: upstream.ca_file.clone(), identity: upstream.identity.clone() },
+            token_file: upstream.token_file.clone(),
+        });
+        tasks.spawn(upstream::run(lines.collect(), orders, inbox.clone()));
+        edges.upstream = Some(exchanges);
+    }
     if let Some(gpsd) = &config.gpsd {
         tasks.spawn(gnss::run(gpsd.clone(), settings.seed, inbox.clone()));
     }
@@ -188,6 +202,13 @@ fn outward(
         (edges.broker, edges.events) = (Some(orders), mqtt.events);
     }
     edges
+}
+
+/// Starts the engine behind a registry, if this is one.
+fn registry(tasks: &mut JoinSet<()>, config: &Config, inbox: &Inbox, clock: Clock) -> Option<Desk> {
+    let (desk, work) = engine::start(config.registry.as_ref()?, inbox.clone(), clock);
+    tasks.spawn(work);
+    Some(desk)
 }
 
 /// Starts the bus and whoever keeps its devices, if any segment is configured.

@@ -30,8 +30,19 @@ pub struct Query {
     pub limit: u16,
     /// Merge all tiers instead of stopping at the first that answers.
     pub all_tiers: bool,
+    /// The farthest tier that may be asked.
+    pub farthest: Tier,
     /// What is left out besides.
     pub sieve: Sieve,
+}
+
+/// Names one request until its answer is out. Made by whoever asks; the agent only hands it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+impl Ticket {
+    /// What the agent does of its own accord; nobody waits for it.
+    pub const OWN: Self = Self(u64::MAX);
 }
 
 impl Query {
@@ -48,6 +59,7 @@ impl Query {
             deadline: None,
             limit: DEFAULT_LIMIT,
             all_tiers: false,
+            farthest: Tier::Cloud,
             sieve: Sieve::default(),
         }
     }
@@ -233,6 +245,33 @@ pub struct Unreached {
     pub tier: Tier,
     /// Why, in words for people.
     pub reason: Box<str>,
+    /// Why, in one word for programs.
+    pub cause: Cause,
+}
+
+/// What kept a tier from being asked, or from answering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// The agent does not know where it stands or heads, and the question depends on it.
+    Unplaced,
+    /// Nobody is there, or whoever is there cannot be trusted or says that it cannot answer.
+    Unreachable,
+    /// What it answers is not the contract.
+    Contract,
+    /// Nothing came in time.
+    Late,
+}
+
+impl Cause {
+    /// The word for it in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unplaced => "unplaced",
+            Self::Unreachable => "unreachable",
+            Self::Contract => "contract",
+            Self::Late => "late",
+        }
+    }
 }
 
 /// What one tier had to say.
@@ -316,6 +355,25 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 15] = [
+        Self::NoPosition,
+        Self::TooFar,
+        Self::NotCertain,
+        Self::TooSlow,
+        Self::Resources,
+        Self::Unhealthy,
+        Self::Untrusted,
+        Self::NotCritical,
+        Self::OtherKind,
+        Self::KindNotAsked,
+        Self::Heading,
+        Self::Direction,
+        Self::OtherLevel,
+        Self::TooOld,
+        Self::OverLimit,
+    ];
+
     /// Words for people, to follow a count: `3 too far`.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -20,7 +20,7 @@ use crate::api::problem::{
     BODY_LARGE, BODY_SLOW, MALFORMED, NO_METHOD, NO_ROUTE, Problem, UNAUTHORIZED, UNKNOWN_SERVICE, URI_LONG,
 };
 use crate::api::registration::{LeaseJson, Registrar, RegistrationJson};
-use crate::api::{Api, Listen, answer, export, health, json, page, position, registration, text, watch};
+use crate::api::{Api, Listen, answer, export, health, json, page, position, registration, registry, text, watch};
 
 /// Every route of the API as it is served on `listen`.
 pub(super) fn router(api: &Api, listen: &Listen) -> Router {
@@ -36,7 +36,7 @@ pub(super) fn router(api: &Api, listen: &Listen) -> Router {
 }
 
 /// The paths, and what each takes. `openapi.json` lists the same.
-pub(super) const PATHS: [(&str, Methods); 12] = [
+pub(super) const PATHS: [(&str, Methods); 13] = [
     ("/v1/discovery/services", || post(find)),
     ("/v1/discovery/services/{id}", || get(show)),
     ("/v1/discovery/registration", || post(register)),
@@ -44,6 +44,7 @@ pub(super) const PATHS: [(&str, Methods); 12] = [
     ("/v1/discovery/health", || get(health::report)),
     ("/v1/discovery/rejected", || get(rejected)),
     ("/v1/discovery/watch", || get(watch::open)),
+    ("/v1/registry/announcement", || post(registry::announce)),
     ("/v1/export/prometheus-sd", || get(export::prometheus)),
     ("/v1/position", || get(position::get).put(position::put)),
     ("/metrics", || get(health::metrics)),
@@ -101,6 +102,7 @@ fn same(given: &[u8], token: &[u8]) -> bool {
 }
 
 async fn find(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
+    registry::ready(&api)?;
     let body = body(&api, request).await?;
     answer(&api.handle, &body).await.map(as_json)
 }
@@ -163,7 +165,12 @@ async fn rejected(State(api): State<Api>) -> Result<Response, Problem> {
 
 /// The whole body, if it is short enough and comes soon enough.
 pub(super) async fn body(api: &Api, request: Request) -> Result<Vec<u8>, Problem> {
-    let (limit, time) = (api.options.caps.body_bytes, api.options.caps.body_time);
+    body_up_to(api.options.caps.body_bytes, api, request).await
+}
+
+/// The same, of at most `limit` bytes.
+pub(super) async fn body_up_to(limit: usize, api: &Api, request: Request) -> Result<Vec<u8>, Problem> {
+    let time = api.options.caps.body_time;
     let large = || {
         let detail = format!("the body has more than {limit} bytes");
         Problem::new(&BODY_LARGE, detail).limit(format!("{limit} bytes"))

@@ -40,6 +40,7 @@ fn staged(caps: Caps, token: Option<&str>, positioned: Positioned) -> Api {
         journal: None,
         caps,
         positioned,
+        registry: None,
     };
     Api::new(handle, options)
 }
@@ -59,6 +60,7 @@ pub(crate) fn settings() -> Settings {
         api_port: None,
         rotate: None,
         events: false,
+        upstream: Default::default(),
         limits: Limits { watchers: 2, ..Limits::default() },
     }
 }

@@ -192,6 +192,7 @@ fn settings() -> Settings {
         api_port: None,
         rotate: None,
         events: false,
+        upstream: Default::default(),
         limits: Limits { watchers: 2, ..Limits::default() },
     }
 }

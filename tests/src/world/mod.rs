@@ -124,6 +124,7 @@ impl World {
             api_port: Some(7_878),
             rotate: None,
             events: true,
+            upstream: Default::default(),
             limits: Limits::default(),
         };
         self.hosts.push(Host::new(settings));

@@ -10,8 +10,8 @@ use wayside_protocols::mqtt::presence::{Presence, State};
 use wayside_protocols::service::{AgentId, NameError};
 use wayside_protocols::time::{Duration, Timestamp};
 
-use super::dice::keyed;
 use crate::catalog::Slot;
+use crate::dice::keyed;
 use spoken::Spoken;
 pub(super) use spoken::{Doubt, FASTEST};
 

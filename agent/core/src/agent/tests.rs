@@ -31,6 +31,7 @@ fn settings() -> Settings {
         api_port: None,
         rotate: None,
         events: false,
+        upstream: Default::default(),
         limits: Limits::default(),
     }
 }
