@@ -65,7 +65,7 @@ impl Running {
         }
         let (handle, inbox, doors) = driver::doors();
         let mut edges = JoinSet::new();
-        let registry = registry(&mut edges, config, &inbox, clock);
+        let registry = registry(&mut edges, config, &inbox, (clock, seed));
         let options = Options {
             agent: id.clone(),
             kind: config.kind,
@@ -205,8 +205,8 @@ fn outward(
 }
 
 /// Starts the engine behind a registry, if this is one.
-fn registry(tasks: &mut JoinSet<()>, config: &Config, inbox: &Inbox, clock: Clock) -> Option<Desk> {
-    let (desk, work) = engine::start(config.registry.as_ref()?, inbox.clone(), clock);
+fn registry(tasks: &mut JoinSet<()>, config: &Config, inbox: &Inbox, (clock, seed): (Clock, u64)) -> Option<Desk> {
+    let (desk, work) = engine::start(config.registry.as_ref()?, inbox.clone(), clock, seed);
     tasks.spawn(work);
     Some(desk)
 }

@@ -1,6 +1,7 @@
 //! What keeps the records of a registry. The node owns none of them: what agents tell goes to the engine, and what the
 //! node answers from it was told by the engine.
 
+mod etcd;
 mod memory;
 
 use std::sync::Arc;
@@ -76,7 +77,12 @@ impl Desk {
 }
 
 /// Starts the engine that `registry` names; `work` runs it.
-pub fn start(registry: &Registry, inbox: Inbox, clock: Clock) -> (Desk, impl Future<Output = ()> + Send + use<>) {
+pub fn start(
+    registry: &Registry,
+    inbox: Inbox,
+    clock: Clock,
+    seed: u64,
+) -> (Desk, impl Future<Output = ()> + Send + use<>) {
     let (orders, taken) = mpsc::channel(ORDERS);
     let ready = Arc::new(AtomicBool::new(false));
     let engine = match registry.engine {
@@ -84,12 +90,12 @@ pub fn start(registry: &Registry, inbox: Inbox, clock: Clock) -> (Desk, impl Fut
         Engine::Etcd { .. } => "etcd",
     };
     let desk = Desk { orders, ready: Arc::clone(&ready), engine };
-    let node = Node { inbox, ready, clock };
+    let node = Node { inbox, ready, clock, seed };
     let registry = registry.clone();
     let work = async move {
         match registry.engine {
             Engine::Memory => memory::run(taken, node).await,
-            Engine::Etcd { .. } => {}
+            Engine::Etcd { endpoints } => etcd::run(endpoints, registry.prefix, taken, node).await,
         }
     };
     (desk, work)
@@ -101,6 +107,7 @@ struct Node {
     inbox: Inbox,
     ready: Arc<AtomicBool>,
     clock: Clock,
+    seed: u64,
 }
 
 impl Node {

@@ -183,7 +183,9 @@ impl Upstreams {
     fn learn(&mut self, key: Key, told: Told, known: &Neighbourhood, now: Timestamp) {
         let Some(flight) = self.flights.remove(&key) else { return };
         let line = &mut self.lines[key.0];
-        let left_out = Reason::ALL.into_iter().filter_map(|reason| {
+        // Both tiers of the registry are asked, so what is "of another kind" for one of them says nothing.
+        let telling = Reason::ALL.into_iter().filter(|reason| *reason != Reason::OtherKind);
+        let left_out = telling.filter_map(|reason| {
             let (_, count) = told.left_out.iter().find(|(said, _)| **said == *reason.as_str())?;
             Some((reason, *count))
         });
