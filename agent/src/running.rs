@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use wayside_core::agent::Agent;
 use wayside_core::agent::io::Settings;
 use wayside_core::registration::DueProbe;
+use wayside_core::upstream::Kept;
 use wayside_protocols::modbus::translate::Placement;
 use wayside_protocols::place::Fix;
 use wayside_protocols::service::{AgentId, ServiceId};
@@ -29,7 +30,7 @@ use crate::io::engine::{self, Desk};
 use crate::io::interfaces::Selection;
 use crate::io::probe::Prober;
 use crate::io::{gnss, link, responder, upstream};
-use crate::journal::{self, Journal};
+use crate::journal::{self, Journal, JournalTally};
 use crate::profiles;
 
 /// An agent that runs on this runtime until it is told to leave.
@@ -83,11 +84,14 @@ impl Running {
             epoch: restored.epoch,
             seed,
             restored: restored.registrations,
+            kept: if config.upstreams.is_empty() { Vec::new() } else { journal::kept::restore(&dir, clock.wall()) },
             api_port: port(&listen),
         };
         let settings = config.settings(start);
         let devices = devices(&mut edges, config, &settings, &inbox, clock);
-        let outward = outward(&mut edges, config, &settings, &inbox, &handle, journal);
+        let memory = memory(&mut edges, config, &dir, journal.tally(), clock);
+        let mut outward = outward(&mut edges, config, &settings, &inbox, &handle, journal);
+        outward.keep = memory;
         let agent = Agent::new(settings, clock.now());
         let mut driver = JoinSet::new();
         driver.spawn(Driver::new(agent, doors, outward, move || clock.now(), move || clock.wall()).run());
@@ -202,6 +206,22 @@ fn outward(
         (edges.broker, edges.events) = (Some(orders), mqtt.events);
     }
     edges
+}
+
+/// Starts whoever keeps rows over a restart, if there are any to come.
+fn memory(
+    tasks: &mut JoinSet<()>,
+    config: &Config,
+    dir: &Path,
+    tally: Arc<JournalTally>,
+    clock: Clock,
+) -> Option<mpsc::Sender<Vec<Kept>>> {
+    if config.upstreams.is_empty() {
+        return None;
+    }
+    let (rows, kept) = mpsc::channel(1);
+    tasks.spawn(journal::kept::keep(dir.to_owned(), kept, tally, clock));
+    Some(rows)
 }
 
 /// Starts the engine behind a registry, if this is one.

@@ -254,8 +254,10 @@ pub struct Unreached {
 pub enum Cause {
     /// The agent does not know where it stands or heads, and the question depends on it.
     Unplaced,
-    /// Nobody is there, or whoever is there cannot be trusted or says that it cannot answer.
+    /// Nobody is there, or whoever is there cannot be trusted.
     Unreachable,
+    /// Whoever is there says that it cannot answer.
+    Refused,
     /// What it answers is not the contract.
     Contract,
     /// Nothing came in time.
@@ -268,6 +270,7 @@ impl Cause {
         match self {
             Self::Unplaced => "unplaced",
             Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
             Self::Contract => "contract",
             Self::Late => "late",
         }
@@ -330,8 +333,10 @@ pub enum Reason {
     NotCertain,
     /// It is known to be slower than asked.
     TooSlow,
-    /// A required resource is missing or too small.
+    /// A required resource is too small, too large or something else.
     Resources,
+    /// It does not say what it has of a required resource.
+    Unstated,
     /// Its last health checks failed.
     Unhealthy,
     /// The word for it is not trusted enough.
@@ -356,12 +361,13 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NoPosition,
         Self::TooFar,
         Self::NotCertain,
         Self::TooSlow,
         Self::Resources,
+        Self::Unstated,
         Self::Unhealthy,
         Self::Untrusted,
         Self::NotCritical,
@@ -382,6 +388,7 @@ impl Reason {
             Self::NotCertain => "not certainly inside",
             Self::TooSlow => "too slow",
             Self::Resources => "without the resources",
+            Self::Unstated => "not stating a resource asked for",
             Self::Unhealthy => "failing their health check",
             Self::Untrusted => "not trusted enough",
             Self::NotCritical => "not marked critical",

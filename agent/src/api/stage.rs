@@ -61,6 +61,7 @@ pub(crate) fn settings() -> Settings {
         rotate: None,
         events: false,
         upstream: Default::default(),
+        kept: Vec::new(),
         limits: Limits { watchers: 2, ..Limits::default() },
     }
 }

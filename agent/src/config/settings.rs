@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use wayside_core::agent::io::Settings;
 use wayside_core::registration::{DEFAULT_LEASE, Registration};
-use wayside_core::upstream::Line;
+use wayside_core::upstream::{Kept, Line};
 use wayside_protocols::place::Fix;
 use wayside_protocols::service::{AgentId, Endpoint, Host, Service, ServiceId, Trust};
 use wayside_protocols::time::Timestamp;
@@ -22,6 +22,8 @@ pub struct Start {
     pub seed: u64,
     /// Registrations from the journal.
     pub restored: Vec<Registration>,
+    /// What an earlier run kept of what upstreams told.
+    pub kept: Vec<Kept>,
     /// The port the API really listens on, if it listens on TCP.
     pub api_port: Option<u16>,
 }
@@ -43,6 +45,7 @@ impl Config {
             rotate: self.rotate,
             events: self.mqtt.as_ref().is_some_and(|mqtt| mqtt.events),
             upstream: self.upstream(),
+            kept: start.kept,
             limits: self.limits.core.clone(),
             id: start.id,
         }

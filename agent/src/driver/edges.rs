@@ -9,7 +9,7 @@ use wayside_core::agent::io::{Advert, Entry, Input, Publication, Ticket};
 use wayside_core::catalog::Change;
 use wayside_core::registration::DueProbe;
 use wayside_core::registry::Footing;
-use wayside_core::upstream::{Exchange, ExchangeId, Failure};
+use wayside_core::upstream::{Exchange, ExchangeId, Failure, Kept};
 use wayside_protocols::gpsd::Report;
 use wayside_protocols::service::{AgentId, ServiceId};
 use wayside_protocols::sighting::{LinkId, Sighting};
@@ -179,6 +179,8 @@ pub struct Edges {
     pub probes: Option<mpsc::Sender<(ServiceId, DueProbe)>>,
     /// Exchanges with registries. On a full queue the exchange counts as failed.
     pub upstream: Option<mpsc::Sender<Exchange>>,
+    /// Rows to keep over a restart. On a full queue they are not kept this time.
+    pub keep: Option<mpsc::Sender<Vec<Kept>>>,
 }
 
 /// What the edges count, since the start.
@@ -208,6 +210,8 @@ pub struct Tally {
     pub probes_dropped: AtomicU64,
     /// Exchanges with registries not made because their queue was full.
     pub exchanges_dropped: AtomicU64,
+    /// Times rows were not kept over a restart because the last ones were still being written.
+    pub keeps_dropped: AtomicU64,
     /// Connections that gpsd took.
     pub gnss_connections: AtomicU64,
     /// Connections to gpsd that failed or broke.
@@ -249,6 +253,7 @@ impl Tally {
             ("entries_refused", &self.entries_refused),
             ("probes_dropped", &self.probes_dropped),
             ("exchanges_dropped", &self.exchanges_dropped),
+            ("keeps_dropped", &self.keeps_dropped),
             ("gnss_connections", &self.gnss_connections),
             ("gnss_failures", &self.gnss_failures),
             ("gnss_refused_too_long", &self.gnss_refused_too_long),

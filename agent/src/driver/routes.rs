@@ -178,6 +178,9 @@ impl Routes {
             Output::Store(ticket, entry) => self.store(ticket, entry, agent, now),
             Output::Probe(id, probe) => self.probe(id, probe, agent, now),
             Output::Upstream(exchange) => self.exchange(exchange, agent, now),
+            Output::Keep(rows) => {
+                offer(self.edges.keep.as_ref(), rows, &self.tally.keeps_dropped);
+            }
             Output::Answer(ticket, answer) => {
                 if let Some(reply) = self.questions.remove(&ticket) {
                     // Whoever asked may have given up.

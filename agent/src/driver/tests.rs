@@ -193,6 +193,7 @@ fn settings() -> Settings {
         rotate: None,
         events: false,
         upstream: Default::default(),
+        kept: Vec::new(),
         limits: Limits { watchers: 2, ..Limits::default() },
     }
 }

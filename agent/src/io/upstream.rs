@@ -70,7 +70,8 @@ async fn converse(web: Option<Result<Web, Box<str>>>, to: Option<Uri>, exchange:
         Ok(Ok(body)) => Ok(body.into()),
         Ok(Err(error)) => {
             let cause = match &error {
-                WebError::Connect(_) | WebError::Status(..) => Cause::Unreachable,
+                WebError::Connect(_) => Cause::Unreachable,
+                WebError::Status(..) => Cause::Refused,
                 WebError::Broken(_) | WebError::Long { .. } | WebError::Redirect(_) => Cause::Contract,
             };
             Err(Failure { cause, why: error.to_string().into() })

@@ -125,6 +125,7 @@ impl World {
             rotate: None,
             events: true,
             upstream: Default::default(),
+            kept: Vec::new(),
             limits: Limits::default(),
         };
         self.hosts.push(Host::new(settings));

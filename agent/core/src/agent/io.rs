@@ -14,7 +14,7 @@ pub use crate::query::Ticket;
 use crate::query::{Answer, Query};
 use crate::registration::{DueProbe, Registration};
 use crate::registry::Footing;
-use crate::upstream::{Exchange, ExchangeId, Failure};
+use crate::upstream::{Exchange, ExchangeId, Failure, Kept};
 use crate::watch::{Filter, WatchEvent};
 
 /// Something that reaches the agent.
@@ -133,6 +133,8 @@ pub enum Output {
     /// Ask a registry, or tell it something, then say [`Input::Told`]: within the time it allows and a second more, or
     /// it counts as failed.
     Upstream(Exchange),
+    /// Write these last-known-good rows in the place of those before, so that they are known after a restart.
+    Keep(Vec<Kept>),
     /// The answer to [`Input::Ask`].
     Answer(Ticket, Box<Answer>),
     /// The answer to [`Input::Register`], [`Input::Renew`] or [`Input::Withdraw`].
@@ -265,6 +267,8 @@ pub struct Settings {
     pub events: bool,
     /// Whom to ask and tell beyond the neighbourhood.
     pub upstream: crate::upstream::Settings,
+    /// What an earlier run kept of what upstreams told.
+    pub kept: Vec<Kept>,
     /// Every cap.
     pub limits: crate::limits::Limits,
 }

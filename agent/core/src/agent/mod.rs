@@ -142,6 +142,10 @@ impl Agent {
         if let Some((position, accuracy)) = agent.settings.position {
             agent.stand(Fix::fixed(position, accuracy, now), now);
         }
+        let kept = std::mem::take(&mut agent.settings.kept);
+        if let Some(upstream) = &mut agent.upstream {
+            upstream.restore(kept, now);
+        }
         for registration in std::mem::take(&mut agent.settings.restored) {
             agent.vouch.resume(registration, Source::Api, now);
         }

@@ -32,6 +32,7 @@ fn settings() -> Settings {
         rotate: None,
         events: false,
         upstream: Default::default(),
+        kept: Vec::new(),
         limits: Limits::default(),
     }
 }

@@ -53,6 +53,7 @@ impl Agent {
         Some(match self.upstream.as_mut()?.poll_output()? {
             Said::Exchange(exchange) => Output::Upstream(exchange),
             Said::Answer(ticket, answer) => Output::Answer(ticket, answer),
+            Said::Keep(rows) => Output::Keep(rows),
         })
     }
 
@@ -84,7 +85,7 @@ impl Agent {
     pub(super) fn leave_upward(&mut self, now: Timestamp) {
         let speaker = self.speaker();
         if let Some(upstream) = &mut self.upstream {
-            upstream.leave(&speaker, now);
+            upstream.leave(&speaker, &self.known, now);
         }
     }
 

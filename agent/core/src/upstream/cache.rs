@@ -51,7 +51,8 @@ pub(super) struct Cache {
 struct Answered {
     ask: Ask,
     at: Timestamp,
-    used: Timestamp,
+    /// Whether anybody has asked since.
+    used: bool,
     turn: u64,
     /// What the registry said of what is not among the rows.
     report: TierReport,
@@ -73,10 +74,15 @@ impl Cache {
         Self { keeping, answered: BTreeMap::new(), turns: BTreeMap::new(), turn: 0, bytes: 0 }
     }
 
+    /// What has just been learnt of the question written like this.
+    pub(super) fn peek(&self, body: &[u8]) -> Option<&TierReport> {
+        self.answered.get(body).map(|known| &known.report)
+    }
+
     /// What is known of the question written like this; it counts as used.
     pub(super) fn look(&mut self, body: &[u8], now: Timestamp) -> Look {
         let Some(known) = self.answered.get_mut(body) else { return Look::Missing };
-        known.used = now;
+        known.used = true;
         if let Some(key) = self.turns.remove(&known.turn) {
             self.turn += 1;
             known.turn = self.turn;
@@ -88,11 +94,11 @@ impl Cache {
 
     /// It was answered. How many others had to make room for it.
     pub(super) fn put(&mut self, body: &[u8], ask: Ask, report: TierReport, now: Timestamp) -> u64 {
-        let used = self.drop_one(body).map_or(Timestamp::START, |before| before.used);
+        self.drop_one(body);
         self.turn += 1;
         self.turns.insert(self.turn, body.into());
         self.bytes += cost(body);
-        self.answered.insert(body.into(), Answered { ask, at: now, used, turn: self.turn, report });
+        self.answered.insert(body.into(), Answered { ask, at: now, used: false, turn: self.turn, report });
         let mut gone = 0;
         // A quarter is for questions, the rest for rows.
         while self.bytes > self.keeping.bytes / 4
@@ -108,7 +114,7 @@ impl Cache {
 
     /// The questions in use whose answers are to be asked for anew.
     pub(super) fn stale(&self, now: Timestamp) -> Vec<Ask> {
-        let due = |known: &&Answered| known.used > known.at && now - known.at >= self.keeping.refresh;
+        let due = |known: &&Answered| known.used && now - known.at >= self.keeping.refresh;
         self.answered.values().filter(due).map(|known| known.ask.clone()).take(AT_ONCE).collect()
     }
 

@@ -182,6 +182,7 @@ impl Upstreams {
     /// An answer is kept, and given to all who wait for it.
     fn learn(&mut self, key: Key, told: Told, known: &Neighbourhood, now: Timestamp) {
         let Some(flight) = self.flights.remove(&key) else { return };
+        self.news |= !told.rows.is_empty();
         let line = &mut self.lines[key.0];
         // Both tiers of the registry are asked, so what is "of another kind" for one of them says nothing.
         let telling = Reason::ALL.into_iter().filter(|reason| *reason != Reason::OtherKind);
@@ -202,7 +203,7 @@ impl Upstreams {
             self.counters.add("upstream_cache_evictions_total", evicted);
         }
         for ticket in flight.waiters {
-            self.climb(ticket, known, now);
+            self.landed_for(ticket, &key, known, now);
         }
     }
 

@@ -86,6 +86,18 @@ impl Upstreams {
         }
     }
 
+    /// What `ticket` waited for has come.
+    pub(super) fn landed_for(&mut self, ticket: Ticket, key: &Key, known: &Neighbourhood, now: Timestamp) {
+        // It lies there unless it is larger than all that may be kept.
+        if let Some(report) = self.lines[key.0].cache.peek(&key.1).cloned() {
+            self.take(ticket, report, known, now);
+            self.climb(ticket, known, now);
+        } else {
+            let why = "the answer is larger than cache_bytes".into();
+            self.pass_by(ticket, Failure { cause: Cause::Contract, why }, known, now);
+        }
+    }
+
     /// The upstream that `ticket` waits for could not answer: on to the next.
     pub(super) fn pass_by(&mut self, ticket: Ticket, failure: Failure, known: &Neighbourhood, now: Timestamp) {
         let kept = self.kept(ticket, known, now);
@@ -161,7 +173,7 @@ impl Upstreams {
         waiting.aside.extend(kept);
     }
 
-    fn finish(&mut self, ticket: Ticket, _now: Timestamp) {
+    fn finish(&mut self, ticket: Ticket, now: Timestamp) {
         let Some(waiting) = self.waiting.remove(&ticket) else { return };
         let Waiting { query, mut answer, aside, .. } = waiting;
         let merge = query.all_tiers || answer.matches.is_empty();
@@ -180,6 +192,7 @@ impl Upstreams {
         }
         answer.explain.sort_by_key(|report| report.tier);
         resolver::sort(&mut answer, query.limit);
+        self.spread.among_equals(&mut answer.matches, &mut self.dice, now);
         self.outputs.push_back(Said::Answer(ticket, Box::new(answer)));
     }
 }

@@ -7,7 +7,8 @@
 //!
 //! `breaker` (whether a node is asked) · `pulse` (how quick it is) · `budget` (how many questions go out twice) · `cache`
 //! (which questions were answered) · `store` (the rows) · `line` (one upstream) · `question` (what is asked) · `flight`
-//! (what is on its way) · `ladder` (who waits for it) · `announce` (what registries are told).
+//! (what is on its way) · `ladder` (who waits for it) · `spread`
+//! (whom a caller tries first) · `announce` (what registries are told).
 
 mod announce;
 mod breaker;
@@ -18,14 +19,16 @@ mod ladder;
 mod line;
 mod pulse;
 mod question;
+mod spread;
 mod store;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use wayside_protocols::mqtt::announcement::Announcement;
 use wayside_protocols::place::Position;
 use wayside_protocols::registry::rows::Receipt;
-use wayside_protocols::service::{AgentId, Kind};
+use wayside_protocols::service::{AgentId, Kind, Service};
 use wayside_protocols::time::{Duration, Timestamp};
 
 use crate::counters::Counters;
@@ -37,6 +40,8 @@ use announce::Speaker;
 pub use cache::Keeping;
 use flight::{Flight, Key, Sent, What};
 use ladder::Waiting;
+use spread::Spread;
+use store::ToKeep;
 
 /// Every upstream, in the order in which they are asked: regions, then clouds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -108,6 +113,10 @@ pub(crate) struct Upstreams {
     counters: Counters,
     outputs: VecDeque<Said>,
     swept: Timestamp,
+    spread: Spread,
+    /// Something was told since rows were last kept over a restart, and when that is due.
+    news: bool,
+    keep_at: Timestamp,
 }
 
 /// What the upstreams want done.
@@ -115,6 +124,18 @@ pub(crate) struct Upstreams {
 pub(crate) enum Said {
     Exchange(Exchange),
     Answer(Ticket, Box<Answer>),
+    Keep(Vec<Kept>),
+}
+
+/// A row as it is kept over a restart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    /// Which tier told it.
+    pub tier: Tier,
+    /// What it says.
+    pub service: Arc<Service>,
+    /// How old the word for it is.
+    pub age: Duration,
 }
 
 impl Upstreams {
@@ -131,6 +152,9 @@ impl Upstreams {
             counters: Counters::default(),
             outputs: VecDeque::new(),
             swept: Timestamp::START,
+            spread: Spread::default(),
+            news: false,
+            keep_at: Timestamp::START + KEEP_FIRST,
         })
     }
 
@@ -160,6 +184,27 @@ impl Upstreams {
             self.lose_the_lost(known, now);
             self.lines.iter_mut().for_each(|line| line.store.expire(now));
             self.freshen(now);
+            self.keep(known, now);
+        }
+    }
+
+    /// What an earlier run kept is known again, as last-known-good: at the line of its tier.
+    pub(crate) fn restore(&mut self, kept: Vec<Kept>, now: Timestamp) {
+        for kept in kept {
+            if let Some(line) = self.lines.iter_mut().find(|line| line.tier == kept.tier) {
+                line.store.restore(kept, now);
+            }
+        }
+    }
+
+    /// Keeps what is nearest over a restart, now and then: a crash costs what was told since, and flash wears little.
+    fn keep(&mut self, known: &Neighbourhood, now: Timestamp) {
+        if self.news && self.keep_at <= now {
+            self.keep_at = now + KEEP_EVERY;
+            self.news = false;
+            let mut rows = ToKeep::default();
+            self.lines.iter().for_each(|line| line.store.to_keep(&mut rows, known.own(), now));
+            self.outputs.push_back(Said::Keep(rows.nearest()));
         }
     }
 
@@ -215,7 +260,9 @@ impl Upstreams {
     }
 
     /// Says goodbye to registries.
-    pub(crate) fn leave(&mut self, speaker: &(AgentId, Kind, u32), now: Timestamp) {
+    pub(crate) fn leave(&mut self, speaker: &(AgentId, Kind, u32), known: &Neighbourhood, now: Timestamp) {
+        self.keep_at = now;
+        self.keep(known, now);
         for line in 0..self.lines.len() {
             let farewell = self.lines[line].announcer.as_mut().and_then(|a| a.farewell(said_by(speaker)));
             if let Some((message, node)) = farewell.zip(self.lines[line].choose(&[], &mut self.dice, now)) {
@@ -271,7 +318,12 @@ impl Upstreams {
             }
             Err(failure) => {
                 self.counters.count("upstream_announce_failures_total");
-                self.failed(line, node, &failure, now);
+                if failure.cause == Cause::Refused {
+                    // It cannot keep records at the moment, but it is there, and may answer questions.
+                    self.lines[line].nodes[node].breaker.answered();
+                } else {
+                    self.failed(line, node, &failure, now);
+                }
                 if let Some(announcer) = &mut self.lines[line].announcer {
                     announcer.lost(&mut self.dice, now);
                 }
@@ -301,6 +353,9 @@ fn said_by((agent, kind, epoch): &(AgentId, Kind, u32)) -> Speaker {
     Speaker { agent: agent.clone(), kind: *kind, epoch: *epoch }
 }
 
+/// When rows are first kept over a restart, and how often after that: 64 KiB each time are 3 MiB a day at the most.
+const KEEP_FIRST: Duration = Duration::from_secs(60);
+const KEEP_EVERY: Duration = Duration::from_secs(1_800);
 /// How often it is looked whether anything has grown old.
 const SWEEP: Duration = Duration::from_secs(1);
 

@@ -2,15 +2,17 @@
 //! heard itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use wayside_protocols::place::Fix;
 use wayside_protocols::registry::ask::Ask;
 use wayside_protocols::registry::told::{Row, Told};
-use wayside_protocols::service::{AgentId, ServiceId};
+use wayside_protocols::service::{AgentId, Kind, ServiceId};
 use wayside_protocols::sighting::{Sighting, Source};
 use wayside_protocols::time::{Duration, Timestamp};
 
 use super::cache::Keeping;
-use super::question;
+use super::{Kept, question};
 use crate::limits::Limits;
 use crate::neighbourhood::Neighbourhood;
 use crate::query::{MAX_LIMIT, Match, Outcome, Query, Reason, Tier};
@@ -139,10 +141,25 @@ impl Store {
         }
     }
 
-    /// Every row with when it was told, for those who keep them over a restart.
-    pub(super) fn rows(&self) -> impl Iterator<Item = (&std::sync::Arc<wayside_protocols::service::Service>, &Heard)> {
-        let held = self.rows.catalog().entries().map(|(_, entry)| entry.shown());
-        held.filter_map(|service| Some((service, self.told.get(&service.id)?)))
+    /// Takes up a row that an earlier run kept: stale from the start.
+    pub(super) fn restore(&mut self, kept: Kept, now: Timestamp) {
+        let service = (*kept.service).clone();
+        let row = Row { service, age: kept.age, ttl: Some(Duration::ZERO), stale: false };
+        self.take(row, now);
+    }
+
+    /// What is worth keeping over a restart: what stands still and was not told too long ago.
+    pub(super) fn to_keep(&self, rows: &mut ToKeep, own: Option<Fix>, now: Timestamp) {
+        for entry in self.rows.catalog().entries().map(|(_, entry)| entry.shown()) {
+            let moves = entry.fix.is_some_and(|fix| fix.motion.is_some()) || entry.kind == Kind::Vehicle;
+            let Some(heard) = self.told.get(&entry.id).filter(|_| !moves) else { continue };
+            let age = heard.age.saturating_add(now - heard.at);
+            let metres = own.zip(entry.fix).map(|(own, fix)| own.position.distance(&fix.position).as_metres());
+            if age < self.keeping.stale {
+                let kept = Kept { tier: self.tier, service: Arc::clone(entry), age };
+                rows.0.push((metres.unwrap_or(f64::MAX), heard.weight, kept));
+            }
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -196,5 +213,24 @@ impl Store {
     }
 }
 
+/// Rows for a restart, with how far away they stand and what they take.
+#[derive(Debug, Default)]
+pub(super) struct ToKeep(Vec<(f64, usize, Kept)>);
+
+impl ToKeep {
+    /// The nearest of them, as many as may be written.
+    pub(super) fn nearest(mut self) -> Vec<Kept> {
+        self.0.sort_by(|(a, _, one), (b, _, other)| a.total_cmp(b).then_with(|| one.service.id.cmp(&other.service.id)));
+        let mut bytes = 0;
+        let mut fits = |weight: usize| {
+            bytes += weight;
+            bytes <= KEPT_BYTES
+        };
+        self.0.into_iter().take_while(|(_, weight, _)| fits(*weight)).map(|(_, _, kept)| kept).collect()
+    }
+}
+
+/// Bytes of rows that are kept over a restart.
+const KEPT_BYTES: usize = 64 << 10;
 /// Bytes a row takes besides its text, at the least.
 const LEAST: usize = 512;
