@@ -15,6 +15,7 @@ mod position;
 mod problem;
 mod query;
 mod registration;
+mod registry;
 mod routes;
 mod serve;
 #[cfg(test)]
@@ -34,6 +35,7 @@ use wayside_protocols::time::Duration;
 use crate::clock::Clock;
 use crate::driver::{Busy, Handle, RegisterError, WatchError};
 use crate::field::Field;
+use crate::io::engine::Desk;
 use crate::journal::JournalTally;
 use wayside_core::agent::io::Refusal;
 
@@ -64,6 +66,8 @@ pub struct Options {
     pub scheme: Option<&'static str>,
     /// Who is asked about devices, if any segment is configured.
     pub field: Option<Field>,
+    /// Where agents are told of what they offer, if this is a registry.
+    pub registry: Option<Desk>,
 }
 
 /// Who says where the agent stands. There is one who does: two would pull it to and fro.

@@ -3,6 +3,7 @@
 mod backoff;
 pub mod broker;
 pub mod bus;
+pub mod engine;
 pub mod gnss;
 pub mod inquire;
 pub mod interfaces;
@@ -11,3 +12,5 @@ pub mod probe;
 pub mod responder;
 #[cfg(feature = "tls")]
 pub mod tls;
+pub mod upstream;
+mod web;

@@ -6,6 +6,7 @@
 
 mod epoch;
 mod file;
+pub mod kept;
 mod record;
 mod stored;
 

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -11,6 +12,7 @@ use tracing::{info, warn};
 use wayside_core::agent::Agent;
 use wayside_core::agent::io::Settings;
 use wayside_core::registration::DueProbe;
+use wayside_core::upstream::Kept;
 use wayside_protocols::service::{AgentId, ServiceId};
 use wayside_protocols::time::Duration;
 
@@ -22,10 +24,11 @@ use crate::driver::{self, BrokerOrder, Driver, Edges, Handle, Inbox, Message};
 use crate::field::{self, Field};
 use crate::io::broker::{self, Answering, Telling};
 use crate::io::bus::keeper::Devices;
+use crate::io::engine::{self, Desk};
 use crate::io::interfaces::Selection;
 use crate::io::probe::Prober;
-use crate::io::{gnss, link, responder};
-use crate::journal::{self, Journal};
+use crate::io::{gnss, link, responder, upstream};
+use crate::journal::{self, Journal, JournalTally};
 
 /// An agent that runs on this runtime until it is told to leave.
 #[derive(Debug)]
@@ -65,11 +68,14 @@ impl Running {
             epoch: restored.epoch,
             seed,
             restored: restored.registrations,
+            kept: if config.upstreams.is_empty() { Vec::new() } else { journal::kept::restore(&dir, clock.wall()) },
             api_port: port(&listen),
         };
         let settings = config.settings(start);
         let mut edges = JoinSet::new();
+        let registry = registry(&mut edges, config, &inbox, (clock, seed));
         let field = field::start(&mut edges, &config.modbus, &settings, &inbox, clock);
+        let memory = memory(&mut edges, config, &dir, journal.tally(), clock);
         let options = Options {
             agent: id.clone(),
             kind: config.kind,
@@ -81,8 +87,10 @@ impl Running {
             positioned: positioned(config),
             scheme: config.api.scheme(),
             field: field.clone(),
+            registry,
         };
-        let outward = outward(&mut edges, config, &settings, &inbox, &handle, journal);
+        let mut outward = outward(&mut edges, config, &settings, &inbox, &handle, journal);
+        outward.keep = memory;
         let agent = Agent::new(settings, clock.now());
         let mut driver = JoinSet::new();
         driver.spawn(Driver::new(agent, doors, outward, move || clock.now(), move || clock.wall()).run());
@@ -190,6 +198,17 @@ fn outward(
         tasks.spawn(responder::run(settings.id.clone(), selection, Arc::clone(inbox.tally()), orders));
         (edges.link, edges.responder) = (Some(datagrams), Some(adverts));
     }
+    if !config.upstreams.is_empty() {
+        let (exchanges, orders) = mpsc::channel(upstream::ORDERS);
+        let lines = config.upstreams.iter().map(|upstream| upstream::Line {
+            urls: upstream.urls.clone(),
+            #[cfg(feature = "tls")]
+            tls: crate::io::tls::Files { ca: upstream.ca_file.clone(), identity: upstream.identity.clone() },
+            token_file: upstream.token_file.clone(),
+        });
+        tasks.spawn(upstream::run(lines.collect(), orders, inbox.clone()));
+        edges.upstream = Some(exchanges);
+    }
     if let Some(gpsd) = &config.gpsd {
         tasks.spawn(gnss::run(gpsd.clone(), settings.seed, inbox.clone()));
     }
@@ -199,6 +218,29 @@ fn outward(
         (edges.broker, edges.events) = (Some(orders), mqtt.events);
     }
     edges
+}
+
+/// Starts whoever keeps rows over a restart, if there are any to come.
+fn memory(
+    tasks: &mut JoinSet<()>,
+    config: &Config,
+    dir: &Path,
+    tally: Arc<JournalTally>,
+    clock: Clock,
+) -> Option<mpsc::Sender<Vec<Kept>>> {
+    if config.upstreams.is_empty() {
+        return None;
+    }
+    let (rows, kept) = mpsc::channel(1);
+    tasks.spawn(journal::kept::keep(dir.to_owned(), kept, tally, clock));
+    Some(rows)
+}
+
+/// Starts the engine behind a registry, if this is one.
+fn registry(tasks: &mut JoinSet<()>, config: &Config, inbox: &Inbox, (clock, seed): (Clock, u64)) -> Option<Desk> {
+    let (desk, work) = engine::start(config.registry.as_ref()?, inbox.clone(), clock, seed);
+    tasks.spawn(work);
+    Some(desk)
 }
 
 fn broker(

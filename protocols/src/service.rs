@@ -436,7 +436,7 @@ impl Health {
 pub struct Latency {
     /// Round trip.
     pub round_trip: Duration,
-    /// Measured by this agent, or estimated (reported by the instance or its tier).
+    /// Measured by this agent, reported by the instance, or what its tier usually takes.
     pub basis: Basis,
 }
 
@@ -445,7 +445,9 @@ pub struct Latency {
 pub enum Basis {
     /// This agent took the time itself.
     Measured,
-    /// The instance says so, or its tier is usually like that.
+    /// The instance says so.
+    Reported,
+    /// Its tier is usually like that.
     Estimated,
 }
 
@@ -454,6 +456,7 @@ impl Basis {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Measured => "measured",
+            Self::Reported => "reported",
             Self::Estimated => "estimated",
         }
     }

@@ -5,11 +5,14 @@
 pub mod agent;
 pub mod catalog;
 pub mod counters;
+mod dice;
 pub mod geo;
 pub mod limits;
 pub mod neighbourhood;
 pub mod query;
 pub mod registration;
+pub mod registry;
 pub mod resolver;
+pub mod upstream;
 pub mod watch;
 pub mod whereabouts;

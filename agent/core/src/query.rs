@@ -30,8 +30,19 @@ pub struct Query {
     pub limit: u16,
     /// Merge all tiers instead of stopping at the first that answers.
     pub all_tiers: bool,
+    /// The farthest tier that may be asked.
+    pub farthest: Tier,
     /// What is left out besides.
     pub sieve: Sieve,
+}
+
+/// Names one request until its answer is out. Made by whoever asks; the agent only hands it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+impl Ticket {
+    /// What the agent does of its own accord; nobody waits for it.
+    pub const OWN: Self = Self(u64::MAX);
 }
 
 impl Query {
@@ -48,6 +59,7 @@ impl Query {
             deadline: None,
             limit: DEFAULT_LIMIT,
             all_tiers: false,
+            farthest: Tier::Cloud,
             sieve: Sieve::default(),
         }
     }
@@ -233,6 +245,36 @@ pub struct Unreached {
     pub tier: Tier,
     /// Why, in words for people.
     pub reason: Box<str>,
+    /// Why, in one word for programs.
+    pub cause: Cause,
+}
+
+/// What kept a tier from being asked, or from answering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// The agent does not know where it stands or heads, and the question depends on it.
+    Unplaced,
+    /// Nobody is there, or whoever is there cannot be trusted.
+    Unreachable,
+    /// Whoever is there says that it cannot answer.
+    Refused,
+    /// What it answers is not the contract.
+    Contract,
+    /// Nothing came in time.
+    Late,
+}
+
+impl Cause {
+    /// The word for it in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unplaced => "unplaced",
+            Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::Contract => "contract",
+            Self::Late => "late",
+        }
+    }
 }
 
 /// What one tier had to say.
@@ -291,8 +333,10 @@ pub enum Reason {
     NotCertain,
     /// It is known to be slower than asked.
     TooSlow,
-    /// A required resource is missing or too small.
+    /// A required resource is too small, too large or something else.
     Resources,
+    /// It does not say what it has of a required resource.
+    Unstated,
     /// Its last health checks failed.
     Unhealthy,
     /// The word for it is not trusted enough.
@@ -316,6 +360,26 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 16] = [
+        Self::NoPosition,
+        Self::TooFar,
+        Self::NotCertain,
+        Self::TooSlow,
+        Self::Resources,
+        Self::Unstated,
+        Self::Unhealthy,
+        Self::Untrusted,
+        Self::NotCritical,
+        Self::OtherKind,
+        Self::KindNotAsked,
+        Self::Heading,
+        Self::Direction,
+        Self::OtherLevel,
+        Self::TooOld,
+        Self::OverLimit,
+    ];
+
     /// Words for people, to follow a count: `3 too far`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -324,6 +388,7 @@ impl Reason {
             Self::NotCertain => "not certainly inside",
             Self::TooSlow => "too slow",
             Self::Resources => "without the resources",
+            Self::Unstated => "not stating a resource asked for",
             Self::Unhealthy => "failing their health check",
             Self::Untrusted => "not trusted enough",
             Self::NotCritical => "not marked critical",

@@ -8,7 +8,7 @@ use wayside_protocols::place::{Distance, Position};
 use wayside_protocols::time::Timestamp;
 
 use crate::neighbourhood::Neighbourhood;
-use crate::query::{Answer, Centre, Match, Outcome, Query, Tier, TierReport, Unreached};
+use crate::query::{Answer, Cause, Centre, Match, Outcome, Query, Tier, TierReport, Unreached};
 use tier::Scope;
 
 /// Where a question is asked from, once that is known.
@@ -26,9 +26,51 @@ struct Circle {
 
 /// Answers `query` from what is known at `now`. The first tier that has a match answers; see DESIGN 3.
 pub fn find(known: &Neighbourhood, query: &Query, now: Timestamp) -> Answer {
+    let mut answer = near(known, query, now);
+    close(&mut answer);
+    answer
+}
+
+/// Says of the registries that none was asked, and why.
+pub(crate) fn close(answer: &mut Answer) {
+    let outcome = if answer.tier.is_some() { Outcome::NotNeeded } else { Outcome::NotConfigured };
+    for tier in [Tier::Region, Tier::Cloud] {
+        answer.explain.push(unasked(tier, outcome));
+    }
+}
+
+/// What a registry's tier has to say that was not asked.
+pub(crate) fn unasked(tier: Tier, outcome: Outcome) -> TierReport {
+    TierReport { outcome, ..report(tier, "its registry, by name and place".into()) }
+}
+
+/// Best first, and no more than wanted.
+pub(crate) fn sort(answer: &mut Answer, limit: u16) {
+    answer.matches.sort_by(|a, b| candidate::rank(a).cmp(&candidate::rank(b)));
+    answer.matches.truncate(usize::from(limit));
+}
+
+/// What fits `query` of the rows that a registry of `tier` told, best first.
+///
+/// # Errors
+/// Why the circle cannot be drawn, in words for people.
+pub(crate) fn beyond(
+    rows: &Neighbourhood,
+    known: &Neighbourhood,
+    query: &Query,
+    (tier, asked): (Tier, Box<str>),
+    now: Timestamp,
+) -> Result<Found, Box<str>> {
+    let scope = tier::beyond(query, tier, asked);
+    let circle = circle(known, query, &scope, now)?;
+    Ok(candidate::collect(rows, query, &scope, circle, now))
+}
+
+/// What the agent answers by itself, as far as `query` wants to go; nothing is said of the tiers beyond.
+pub(crate) fn near(known: &Neighbourhood, query: &Query, now: Timestamp) -> Answer {
     let mut answer = Answer::default();
     for scope in tier::ladder(query) {
-        if answer.tier.is_some() && !query.all_tiers {
+        if scope.tier > query.farthest || answer.tier.is_some() && !query.all_tiers {
             answer.explain.push(not_needed(&scope));
             continue;
         }
@@ -42,17 +84,12 @@ pub fn find(known: &Neighbourhood, query: &Query, now: Timestamp) -> Answer {
                 answer.explain.push(found.report);
             }
             Err(reason) => {
-                answer.unreached.push(Unreached { tier: scope.tier, reason });
+                answer.unreached.push(Unreached { tier: scope.tier, reason, cause: Cause::Unplaced });
                 answer.explain.push(TierReport { outcome: Outcome::Unreached, ..not_needed(&scope) });
             }
         }
     }
-    for tier in [Tier::Region, Tier::Cloud] {
-        let outcome = if answer.tier.is_some() { Outcome::NotNeeded } else { Outcome::NotConfigured };
-        answer.explain.push(TierReport { outcome, ..report(tier, "its registry, by name and place".into()) });
-    }
-    answer.matches.sort_by(|a, b| candidate::rank(a).cmp(&candidate::rank(b)));
-    answer.matches.truncate(usize::from(query.limit));
+    sort(&mut answer, query.limit);
     answer
 }
 
@@ -84,9 +121,9 @@ fn report(tier: Tier, asked: Box<str>) -> TierReport {
 }
 
 /// What one scope found.
-struct Found {
-    matches: Vec<Match>,
-    report: TierReport,
+pub(crate) struct Found {
+    pub(crate) matches: Vec<Match>,
+    pub(crate) report: TierReport,
 }
 
 #[cfg(test)]

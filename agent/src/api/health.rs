@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use wayside_core::agent::Agent;
 use wayside_core::counters::Counters;
+use wayside_core::registry::Footing;
 use wayside_protocols::time::{Timestamp, UnixMillis};
 
 use crate::api::position::PositionJson;
@@ -25,6 +26,7 @@ pub(super) async fn report(State(api): State<Api>) -> Result<Response, Problem> 
     let trouble = api.options.journal.as_ref().is_some_and(|journal| journal.failing());
     let positioned = api.options.positioned.clone();
     let position = api.handle.read(move |agent, now| PositionJson::new(agent, &positioned, now)).await?;
+    let registry = RegistryJson::read(&api).await?;
     // An agent that nobody has placed is in order; one whose receiver lost its way is not.
     let lost = position.reason().filter(|_| matches!(api.options.positioned, Positioned::Gpsd(_)));
     let problems: Vec<_> = trouble
@@ -33,15 +35,23 @@ pub(super) async fn report(State(api): State<Api>) -> Result<Response, Problem> 
         .chain((!wall.plausible()).then_some("the wall clock was never set; timestamp means nothing"))
         .map(Cow::Borrowed)
         .chain(lost.map(|reason| Cow::Owned(reason.to_owned())))
+        .chain(registry.as_ref().and_then(RegistryJson::trouble))
         .collect();
+    let starting = registry.as_ref().is_some_and(|registry| !registry.ready);
+    let offline = registry.as_ref().is_some_and(|registry| registry.footing == "lost");
     let report = Health {
-        status: if trouble { "degraded" } else { "ok" },
+        status: match (starting, trouble || offline) {
+            (true, _) => "starting",
+            (false, true) => "degraded",
+            (false, false) => "ok",
+        },
         timestamp: rfc3339(wall),
         clock_trusted: wall.plausible(),
         agent: api.options.agent.as_str(),
         version: env!("CARGO_PKG_VERSION"),
         problems,
         position,
+        registry,
         metrics: vitals.gauges.into_iter().map(|(name, value)| (name.into(), value)).chain(vitals.counters).collect(),
     };
     Ok(as_json(text::json(&report)))
@@ -70,7 +80,50 @@ struct Health<'a> {
     version: &'static str,
     problems: Vec<Cow<'static, str>>,
     position: PositionJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registry: Option<RegistryJson>,
     metrics: BTreeMap<String, u64>,
+}
+
+/// How a registry stands with what keeps its records.
+#[derive(Serialize)]
+struct RegistryJson {
+    engine: &'static str,
+    /// Whether questions are answered.
+    ready: bool,
+    footing: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl RegistryJson {
+    async fn read(api: &Api) -> Result<Option<Self>, Problem> {
+        let Some(desk) = &api.options.registry else { return Ok(None) };
+        let footing = api.handle.read(|agent, _| agent.registry().cloned()).await?;
+        let (footing, reason) = match footing {
+            None | Some(Footing::CatchingUp) => ("catching-up", None),
+            Some(Footing::Following) => ("following", None),
+            Some(Footing::Lost(why)) => ("lost", Some(why.into())),
+        };
+        Ok(Some(Self { engine: desk.engine(), ready: desk.ready(), footing, reason }))
+    }
+
+    fn trouble(&self) -> Option<Cow<'static, str>> {
+        match (self.ready, self.footing, self.engine) {
+            (false, ..) => Some("the registry has not caught up with its engine and answers nobody".into()),
+            (true, "lost", _) => Some(
+                format!(
+                    "the engine cannot be reached ({}): nothing new is taken, and what is answered grows stale",
+                    self.reason.as_deref().unwrap_or_default()
+                )
+                .into(),
+            ),
+            (true, _, "memory") => {
+                Some("the registry keeps its records in memory: they end with it, and no other node has them".into())
+            }
+            (true, ..) => None,
+        }
+    }
 }
 
 /// Everything that is counted or measured, under its name.
@@ -98,7 +151,7 @@ impl Vitals {
 
 fn look(agent: &Agent, now: Timestamp) -> (Vec<(&'static str, u64)>, Counters) {
     let (status, here) = (agent.status(now), agent.whereabouts(now));
-    let gauges = vec![
+    let mut gauges = vec![
         ("uptime_seconds", now.as_micros() / 1_000_000),
         ("epoch", u64::from(agent.settings().epoch)),
         ("services", status.services as u64),
@@ -114,6 +167,16 @@ fn look(agent: &Agent, now: Timestamp) -> (Vec<(&'static str, u64)>, Counters) {
         ("position_sigma_centimetres", here.map_or(0, |here| (here.sigma * 100.0) as u64)),
         ("clock_trusted", u64::from(status.clock_trusted)),
     ];
+    if let Some(held) = agent.upstream(now) {
+        gauges.extend([
+            ("upstream_questions_held", held.questions as u64),
+            ("upstream_rows_held", held.rows as u64),
+            ("upstream_bytes_held", held.bytes as u64),
+            ("upstream_nodes", held.nodes as u64),
+            ("upstream_nodes_open", held.nodes_open as u64),
+            ("upstream_latency_microseconds", held.latency.map_or(0, |latency| latency.as_micros() as u64)),
+        ]);
+    }
     (gauges, agent.counters())
 }
 

@@ -266,11 +266,12 @@ impl<'a> From<&'a Value> for ValueJson<'a> {
 struct UnreachedJson<'a> {
     tier: &'static str,
     reason: &'a str,
+    cause: &'static str,
 }
 
 impl<'a> From<&'a Unreached> for UnreachedJson<'a> {
     fn from(unreached: &'a Unreached) -> Self {
-        Self { tier: unreached.tier.as_str(), reason: &unreached.reason }
+        Self { tier: unreached.tier.as_str(), reason: &unreached.reason, cause: unreached.cause.as_str() }
     }
 }
 

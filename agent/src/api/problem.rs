@@ -154,6 +154,12 @@ pub(crate) const FULL: Sort =
     sort("urn:wayside:problem:full", "There are as many as allowed", StatusCode::SERVICE_UNAVAILABLE);
 pub(crate) const BUSY: Sort =
     sort("urn:wayside:problem:busy", "The agent has too much to do", StatusCode::SERVICE_UNAVAILABLE);
+pub(crate) const NO_REGISTRY: Sort =
+    sort("urn:wayside:problem:no-registry", "This is no registry", StatusCode::NOT_FOUND);
+pub(crate) const NOT_READY: Sort =
+    sort("urn:wayside:problem:not-ready", "The registry has not caught up", StatusCode::SERVICE_UNAVAILABLE);
+pub(crate) const FORMER: Sort =
+    sort("urn:wayside:problem:former-life", "The agent has said something in a later life", StatusCode::CONFLICT);
 pub(crate) const DISK: Sort =
     sort("urn:wayside:problem:storage", "The state directory does not take it", StatusCode::INSUFFICIENT_STORAGE);
 

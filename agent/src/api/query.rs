@@ -2,7 +2,9 @@
 
 use serde_json::Value as Json;
 
-use wayside_core::query::{Centre, Comparison, DEFAULT_LIMIT, MAX_LIMIT, Near, Query, Requirement, Sector, Sieve};
+use wayside_core::query::{
+    Centre, Comparison, DEFAULT_LIMIT, MAX_LIMIT, Near, Query, Requirement, Sector, Sieve, Tier,
+};
 use wayside_protocols::place::{Distance, Position, RELEVANCE_DISTANCES};
 use wayside_protocols::service::{Kind, ServiceName, Trust, Value};
 use wayside_protocols::time::Duration;
@@ -36,6 +38,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Query, Problem> {
     let limit = body.whole("limit", 1, MAX_LIMIT.into())?;
     query.limit = limit.and_then(|limit| u16::try_from(limit).ok()).unwrap_or(DEFAULT_LIMIT);
     query.all_tiers = body.flag("all_tiers")?;
+    query.farthest = tier(&mut body)?.unwrap_or(Tier::Cloud);
     body.finish()?;
     Ok(query)
 }
@@ -130,6 +133,13 @@ pub(crate) fn quantity(text: &str) -> Option<f64> {
         _ => return None,
     };
     number.trim().parse::<f64>().ok().map(|number| number * scale).filter(|value| value.is_finite())
+}
+
+fn tier(body: &mut Fields) -> Result<Option<Tier>, Problem> {
+    let Some(word) = body.text("farthest_tier")? else { return Ok(None) };
+    let tiers = [Tier::Local, Tier::Neighbour, Tier::Region, Tier::Cloud];
+    let known = tiers.into_iter().find(|tier| tier.as_str() == word);
+    known.map(Some).ok_or_else(|| Problem::field("farthest_tier", &word.into(), "local, neighbour, region or cloud"))
 }
 
 fn name(body: &mut Fields, field: &'static str) -> Result<Option<ServiceName>, Problem> {
@@ -314,6 +324,7 @@ mod tests {
             (r#"{"service_name":"*","min_trust":"full"}"#.into(), "min_trust"),
             (r#"{"service_name":"*","deadline":"0s"}"#.into(), "deadline"),
             (r#"{"service_name":"*","safety_critical":"yes"}"#.into(), "safety_critical"),
+            (r#"{"service_name":"*","farthest_tier":"moon"}"#.into(), "farthest_tier"),
             (r#"{"service_name":"*","extra":1}"#.into(), "extra"),
             (r#"[]"#.into(), "(body)"),
         ];

@@ -21,7 +21,7 @@ use crate::api::problem::{
 };
 use crate::api::registration::{LeaseJson, Registrar, RegistrationJson};
 use crate::api::{
-    Api, Listen, answer, export, health, json, page, position, registration, surveys, text, things, watch,
+    Api, Listen, answer, export, health, json, page, position, registration, registry, surveys, text, things, watch,
 };
 
 /// Every route of the API as it is served on `listen`.
@@ -38,7 +38,7 @@ pub(super) fn router(api: &Api, listen: &Listen) -> Router {
 }
 
 /// The paths, and what each takes. `openapi.json` lists the same.
-pub(super) const PATHS: [(&str, Methods); 19] = [
+pub(super) const PATHS: [(&str, Methods); 20] = [
     ("/v1/discovery/services", || post(find)),
     ("/v1/discovery/services/{id}", || get(show)),
     ("/v1/discovery/registration", || post(register)),
@@ -53,6 +53,7 @@ pub(super) const PATHS: [(&str, Methods); 19] = [
     ("/things/{id}", || get(things::show)),
     ("/things/{id}/properties/{name}", || get(things::read)),
     ("/.well-known/wot", || get(things::directory)),
+    ("/v1/registry/announcement", || post(registry::announce)),
     ("/v1/export/prometheus-sd", || get(export::prometheus)),
     ("/v1/position", || get(position::get).put(position::put)),
     ("/metrics", || get(health::metrics)),
@@ -110,6 +111,7 @@ fn same(given: &[u8], token: &[u8]) -> bool {
 }
 
 async fn find(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
+    registry::ready(&api)?;
     let body = body(&api, request).await?;
     answer(&api.handle, &body).await.map(as_json)
 }
@@ -172,7 +174,12 @@ async fn rejected(State(api): State<Api>) -> Result<Response, Problem> {
 
 /// The whole body, if it is short enough and comes soon enough.
 pub(super) async fn body(api: &Api, request: Request) -> Result<Vec<u8>, Problem> {
-    let (limit, time) = (api.options.caps.body_bytes, api.options.caps.body_time);
+    body_up_to(api.options.caps.body_bytes, api, request).await
+}
+
+/// The same, of at most `limit` bytes.
+pub(super) async fn body_up_to(limit: usize, api: &Api, request: Request) -> Result<Vec<u8>, Problem> {
+    let time = api.options.caps.body_time;
     let large = || {
         let detail = format!("the body has more than {limit} bytes");
         Problem::new(&BODY_LARGE, detail).limit(format!("{limit} bytes"))

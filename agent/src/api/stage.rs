@@ -42,6 +42,7 @@ fn staged(caps: Caps, token: Option<&str>, positioned: Positioned) -> Api {
         positioned,
         scheme: Some("http"),
         field: None,
+        registry: None,
     };
     Api::new(handle, options)
 }
@@ -63,6 +64,8 @@ pub(crate) fn settings() -> Settings {
         api_port: None,
         rotate: None,
         events: false,
+        upstream: Default::default(),
+        kept: Vec::new(),
         limits: Limits { watchers: 2, ..Limits::default() },
     }
 }

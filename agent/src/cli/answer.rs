@@ -67,6 +67,7 @@ pub(super) struct Performance {
 pub(super) struct Unreached {
     pub(super) tier: String,
     pub(super) reason: String,
+    pub(super) cause: String,
 }
 
 /// What one tier had to say.

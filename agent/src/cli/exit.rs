@@ -12,8 +12,10 @@ pub(super) enum Outcome {
     Found,
     /// Nothing was found.
     Nothing,
-    /// Only what nobody vouches for at this moment was found.
+    /// Only what nobody vouches for at this moment was found; or nothing, and who may know more could not be asked.
     Stale,
+    /// Nothing was found in time, and who may know more had not answered.
+    Late,
     /// What another program ended with.
     Passed(u8),
 }
@@ -24,6 +26,7 @@ impl Outcome {
             Self::Found => 0,
             Self::Nothing => 1,
             Self::Stale => 3,
+            Self::Late => 5,
             Self::Passed(code) => code,
         })
     }

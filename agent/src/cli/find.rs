@@ -12,7 +12,7 @@ use wayside_protocols::service::{Kind, ServiceName, Trust, Value};
 use wayside_protocols::text::escaped;
 use wayside_protocols::time::Duration;
 
-use super::answer::{Answer, Instance, Report};
+use super::answer::{Answer, Report, Unreached};
 use super::client::{Asking, Client, Reply};
 use super::exit::{Failure, Outcome};
 use super::output::{Screen, Shape, tame};
@@ -239,7 +239,7 @@ impl Question {
             Shape::Geojson => format!("{}\n", tame(&geojson(rows(&raw)).to_string())),
         };
         screen.show(&shown)?;
-        Ok(outcome(&answer.instances))
+        Ok(outcome(&answer))
     }
 
     fn page(&self, answer: &Answer, wide: bool, colour: bool, took: u64) -> String {
@@ -287,13 +287,19 @@ fn rows(answer: &Json) -> &[Json] {
     answer.get("instances").and_then(Json::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn outcome(instances: &[Instance]) -> Outcome {
-    if instances.is_empty() {
+/// "There is none" is an answer only of those who were asked: where a registry could not be, it is offline data.
+fn outcome(answer: &Answer) -> Outcome {
+    let beyond = |unreached: &&Unreached| ["region", "cloud"].contains(&&*unreached.tier);
+    let missing: Vec<&Unreached> = answer.unreached.iter().filter(beyond).collect();
+    if !answer.instances.is_empty() {
+        return if answer.instances.iter().all(|row| row.stale) { Outcome::Stale } else { Outcome::Found };
+    }
+    if missing.is_empty() {
         Outcome::Nothing
-    } else if instances.iter().all(|row| row.stale) {
-        Outcome::Stale
+    } else if missing.iter().any(|unreached| unreached.cause == "late") {
+        Outcome::Late
     } else {
-        Outcome::Found
+        Outcome::Stale
     }
 }
 

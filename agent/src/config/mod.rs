@@ -7,15 +7,16 @@
 mod api;
 mod file;
 pub mod identity;
-mod later;
 mod limits;
 mod modbus;
 mod mqtt;
 pub mod problem;
+mod registry;
 pub(crate) mod section;
 mod service;
 pub mod settings;
 pub mod state;
+mod upstream;
 pub(crate) mod written;
 
 use std::path::PathBuf;
@@ -29,7 +30,9 @@ pub use file::ConfigFile;
 pub use limits::Limits;
 pub use modbus::{Modbus, ModbusSegment};
 pub use mqtt::{Mqtt, Secret};
+pub use registry::{Engine, Registry};
 pub use service::OwnService;
+pub use upstream::Upstream;
 
 use problem::{Problem, Problems};
 use section::{Notes, Section};
@@ -59,6 +62,10 @@ pub struct Config {
     pub modbus: Modbus,
     /// Own services, announced as long as the agent runs.
     pub services: Vec<OwnService>,
+    /// Whom to ask where nobody near has an answer, and whom to tell what is on offer here.
+    pub upstreams: Vec<Upstream>,
+    /// What makes this node a registry itself; `None` if it is none.
+    pub registry: Option<Registry>,
     /// Every cap.
     pub limits: Limits,
 }
@@ -77,6 +84,8 @@ impl Default for Config {
             rotate: None,
             modbus: Modbus::default(),
             services: Vec::new(),
+            upstreams: Vec::new(),
+            registry: None,
             limits: Limits::default(),
         }
     }
@@ -96,6 +105,8 @@ impl Config {
             ("privacy", self.rotate != other.rotate),
             ("modbus", self.modbus != other.modbus),
             ("service", self.services != other.services),
+            ("upstream", self.upstreams != other.upstreams),
+            ("registry", self.registry != other.registry),
             ("limits", self.limits != other.limits),
         ];
         sections.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()
@@ -168,9 +179,10 @@ impl ConfigFile {
             rotate: root.table("privacy", |privacy| privacy.duration("rotate", SHORTEST_NAME, LONGEST_NAME)),
             modbus: modbus::read(&mut root),
             services: service::read(&mut root),
+            upstreams: upstream::read(&mut root),
+            registry: registry::read(&mut root),
             limits: root.table("limits", limits::read),
         };
-        later::read(&mut root);
         root.finish();
         (config, notes)
     }

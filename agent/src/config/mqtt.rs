@@ -121,7 +121,7 @@ fn shared(path: &Path) -> bool {
 }
 
 /// A file in PEM form that can be read.
-fn pem(section: &mut Section<'_, '_>, key: &'static str) -> Option<PathBuf> {
+pub(super) fn pem(section: &mut Section<'_, '_>, key: &'static str) -> Option<PathBuf> {
     let path = section.path(key)?;
     match fs::read(&path) {
         Ok(bytes) if bytes.windows(11).any(|window| window == b"-----BEGIN ") => Some(path),

@@ -4,11 +4,12 @@ use std::net::Ipv4Addr;
 
 use wayside_core::agent::io::Settings;
 use wayside_core::registration::{DEFAULT_LEASE, Registration};
+use wayside_core::upstream::{Kept, Line};
 use wayside_protocols::place::Fix;
 use wayside_protocols::service::{AgentId, Endpoint, Host, Service, ServiceId, Trust};
 use wayside_protocols::time::Timestamp;
 
-use super::{Config, OwnService};
+use super::{Config, OwnService, Upstream};
 
 /// What the shell knows beside the configuration when it starts.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Start {
     pub seed: u64,
     /// Registrations from the journal.
     pub restored: Vec<Registration>,
+    /// What an earlier run kept of what upstreams told.
+    pub kept: Vec<Kept>,
     /// The port the API really listens on, if it listens on TCP.
     pub api_port: Option<u16>,
 }
@@ -43,9 +46,22 @@ impl Config {
             api_port: start.api_port.filter(|_| !self.api.listen.local()),
             rotate: self.rotate,
             events: self.mqtt.as_ref().is_some_and(|mqtt| mqtt.events),
+            upstream: self.upstream(),
+            kept: start.kept,
             limits: self.limits.core.clone(),
             id: start.id,
         }
+    }
+
+    fn upstream(&self) -> wayside_core::upstream::Settings {
+        let line = |upstream: &Upstream| Line {
+            tier: upstream.tier,
+            nodes: upstream.urls.iter().filter_map(|url| Some(url.authority()?.as_str().into())).collect(),
+            timeout: upstream.timeout,
+            refresh: upstream.refresh,
+            keeping: upstream.keeping.clone(),
+        };
+        wayside_core::upstream::Settings(self.upstreams.iter().map(line).collect())
     }
 
     /// Own services, as `agent` vouches for them.

@@ -132,14 +132,27 @@ fn a_segment_is_read_as_it_is_meant() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_said() {
-    let text = "\
-                [[upstream]]\ntier = \"region\"\nurls = [\"https://r1:7878\"]\n[registry]\nengine = \"etcd\"\n";
-    let (_, warnings) = parse(text).check().unwrap();
-    let said: Vec<String> = warnings.iter().map(|warning| format!("{} {}", warning.key, warning.what)).collect();
-    let ignored = "is not in this build yet; ignored";
-    let keys = ["upstream", "registry"];
-    assert_eq!(said, keys.map(|key| format!("{key} {ignored}")));
+fn every_mistake_of_an_upstream_and_a_registry_is_told_at_once() {
+    insta::assert_snapshot!(told(
+        "[[upstream]]\ntier = \"town\"\nurls = [\"r1:7878\", \"http://me:pw@r2\"]\ntimeout = \"1h\"\n\
+         [[upstream]]\ntier = \"cloud\"\nurls = []\n[registry]\nengine = \"redis\"\n"
+    ), @r#"
+    "#);
+    insta::assert_snapshot!(told("[registry]\nengine = \"etcd\"\n"), @r#"
+    "#);
+}
+
+#[test]
+fn regions_are_asked_before_clouds() {
+    let text = "[[upstream]]\ntier = \"cloud\"\nurls = [\"http://c\"]\nannounce = false\n\
+                [[upstream]]\ntier = \"region\"\nurls = [\"https://r1:7878/\", \"https://r2:7878\"]\n\
+                [registry]\nengine = \"etcd\"\nendpoints = [\"http://127.0.0.1:2379\"]\n";
+    let (config, warnings) = parse(text).check().unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let tiers: Vec<_> = config.upstreams.iter().map(|upstream| (upstream.tier.as_str(), upstream.urls.len())).collect();
+    assert_eq!(tiers, [("region", 2), ("cloud", 1)]);
+    assert_eq!((config.upstreams[0].refresh, config.upstreams[1].refresh), (Some(Duration::from_secs(30)), None));
+    assert!(matches!(config.registry.unwrap().engine, Engine::Etcd { endpoints } if endpoints.len() == 1));
 }
 
 #[test]

@@ -8,6 +8,8 @@ use tokio::sync::mpsc;
 use wayside_core::agent::io::{Advert, Entry, Input, Publication, Ticket};
 use wayside_core::catalog::Change;
 use wayside_core::registration::DueProbe;
+use wayside_core::registry::Footing;
+use wayside_core::upstream::{Exchange, ExchangeId, Failure, Kept};
 use wayside_protocols::gpsd::Report;
 use wayside_protocols::service::{AgentId, ServiceId};
 use wayside_protocols::sighting::{LinkId, Sighting};
@@ -60,6 +62,10 @@ pub enum Message {
     Stored(Ticket, Result<(), Box<str>>),
     /// A health check came back.
     Probed(ServiceId, Result<Duration, Box<str>>),
+    /// An exchange with a registry came to its end.
+    Told(ExchangeId, Result<Vec<u8>, Failure>),
+    /// How this node stands with its engine.
+    Engine(Footing),
 }
 
 impl Message {
@@ -80,6 +86,9 @@ impl Message {
             Self::Receiver(report) => heard(Input::Receiver(report)),
             Self::Stored(ticket, result) => heard(Input::Stored(ticket, result)),
             Self::Probed(id, result) => heard(Input::Probed(id, result)),
+            Self::Told(id, Ok(body)) => heard(Input::Told(id, Ok(&body))),
+            Self::Told(id, Err(failure)) => heard(Input::Told(id, Err(failure))),
+            Self::Engine(footing) => heard(Input::Engine(footing)),
         }
     }
 }
@@ -168,6 +177,10 @@ pub struct Edges {
     pub journal: Option<mpsc::Sender<(Ticket, Entry)>>,
     /// Health checks to make. On a full queue the check counts as failed.
     pub probes: Option<mpsc::Sender<(ServiceId, DueProbe)>>,
+    /// Exchanges with registries. On a full queue the exchange counts as failed.
+    pub upstream: Option<mpsc::Sender<Exchange>>,
+    /// Rows to keep over a restart. On a full queue they are not kept this time.
+    pub keep: Option<mpsc::Sender<Vec<Kept>>>,
 }
 
 /// What the edges count, since the start.
@@ -195,6 +208,10 @@ pub struct Tally {
     pub entries_refused: AtomicU64,
     /// Health checks not made because their queue was full.
     pub probes_dropped: AtomicU64,
+    /// Exchanges with registries not made because their queue was full.
+    pub exchanges_dropped: AtomicU64,
+    /// Times rows were not kept over a restart because the last ones were still being written.
+    pub keeps_dropped: AtomicU64,
     /// Connections that gpsd took.
     pub gnss_connections: AtomicU64,
     /// Connections to gpsd that failed or broke.
@@ -235,6 +252,8 @@ impl Tally {
             ("responder_rebuilds", &self.responder_rebuilds),
             ("entries_refused", &self.entries_refused),
             ("probes_dropped", &self.probes_dropped),
+            ("exchanges_dropped", &self.exchanges_dropped),
+            ("keeps_dropped", &self.keeps_dropped),
             ("gnss_connections", &self.gnss_connections),
             ("gnss_failures", &self.gnss_failures),
             ("gnss_refused_too_long", &self.gnss_refused_too_long),

@@ -8,8 +8,9 @@ use std::sync::atomic::AtomicU64;
 use tokio::sync::{mpsc, oneshot};
 use wayside_core::agent::Agent;
 use wayside_core::agent::io::{Entry, Input, Output, Ticket};
-use wayside_core::query::Answer;
+use wayside_core::query::{Answer, Cause};
 use wayside_core::registration::DueProbe;
+use wayside_core::upstream::{Exchange, Failure};
 use wayside_core::watch::{Filter, WatchEvent};
 use wayside_protocols::service::ServiceId;
 use wayside_protocols::time::Timestamp;
@@ -176,6 +177,10 @@ impl Routes {
             Output::Retract(id) => self.order_responder(ResponderOrder::Retract(id)),
             Output::Store(ticket, entry) => self.store(ticket, entry, agent, now),
             Output::Probe(id, probe) => self.probe(id, probe, agent, now),
+            Output::Upstream(exchange) => self.exchange(exchange, agent, now),
+            Output::Keep(rows) => {
+                offer(self.edges.keep.as_ref(), rows, &self.tally.keeps_dropped);
+            }
             Output::Answer(ticket, answer) => {
                 if let Some(reply) = self.questions.remove(&ticket) {
                     // Whoever asked may have given up.
@@ -221,6 +226,15 @@ impl Routes {
     fn probe(&self, id: ServiceId, probe: DueProbe, agent: &mut Agent, now: Timestamp) {
         if !offer(self.edges.probes.as_ref(), (id.clone(), probe), &self.tally.probes_dropped) {
             agent.handle(Input::Probed(id, Err("too many health checks wait".into())), now);
+        }
+    }
+
+    fn exchange(&self, exchange: Exchange, agent: &mut Agent, now: Timestamp) {
+        let id = exchange.id;
+        let there = self.edges.upstream.is_some();
+        if !there || !offer(self.edges.upstream.as_ref(), exchange, &self.tally.exchanges_dropped) {
+            let why = "too many exchanges wait".into();
+            agent.handle(Input::Told(id, Err(Failure { cause: Cause::Unreachable, why })), now);
         }
     }
 

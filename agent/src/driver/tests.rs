@@ -194,6 +194,8 @@ fn settings() -> Settings {
         api_port: None,
         rotate: None,
         events: false,
+        upstream: Default::default(),
+        kept: Vec::new(),
         limits: Limits { watchers: 2, ..Limits::default() },
     }
 }

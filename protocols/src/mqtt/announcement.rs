@@ -12,8 +12,8 @@ use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::json::FieldError;
 use super::topic::Topic;
+use crate::json::{FieldError, Object};
 use crate::place::{Area, Distance, Fix, Motion, OutOfRange, Position};
 use crate::service::{
     AgentId, Basis, Endpoint, Health, Kind, Label, Latency, NameError, Service, ServiceId, ServiceName, Value,
@@ -102,6 +102,16 @@ impl Announcement {
         spelled::write(self)
     }
 
+    /// Reads one that stands in another object.
+    pub(crate) fn from_object(object: Object) -> Result<Decoded, AnnouncementError> {
+        spelled::taken(object)
+    }
+
+    /// Writes it to stand in another object.
+    pub(crate) fn to_object(&self) -> Object {
+        spelled::put(self)
+    }
+
     /// What there is to announce of `service` for `ttl`, at `now` when the wall clock shows `wall`. Id and agent are
     /// left out if the service's id is not of the form `{id}@{agent}`.
     pub fn from_service(service: &Service, ttl: Duration, wall: UnixMillis, now: Timestamp) -> Self {
@@ -156,7 +166,20 @@ impl Announcement {
             let (topic, payload) = (cell.to_string(), place.position.to_string());
             return Err(AnnouncementError::Disagrees { field: "cell", topic, payload });
         }
-        let service = Service {
+        let ttl = self.ttl;
+        let service = self.dressed(ServiceId::of(id, agent), name.clone(), agent, wall, now);
+        Ok((service, ttl))
+    }
+
+    /// The service that `agent` announces with it at `now`, when the wall clock shows `wall`; `None` if it has no id or no
+    /// name.
+    pub fn offered_by(self, agent: &AgentId, wall: UnixMillis, now: Timestamp) -> Option<Service> {
+        let (id, name) = (ServiceId::of(self.id.as_ref()?, agent), self.name.clone()?);
+        Some(self.dressed(id, name, agent, wall, now))
+    }
+
+    fn dressed(self, id: ServiceId, name: ServiceName, agent: &AgentId, wall: UnixMillis, now: Timestamp) -> Service {
+        Service {
             agent: Some(agent.clone()),
             endpoint: self.endpoint,
             fix: self.place.map(|place| place.fix(self.kind, wall, now)),
@@ -166,10 +189,9 @@ impl Announcement {
             resources: self.resources,
             metadata: self.metadata,
             health: self.health,
-            latency: self.latency.map(|round_trip| Latency { round_trip, basis: Basis::Estimated }),
-            ..Service::new(ServiceId::of(id, agent), name.clone(), self.kind)
-        };
-        Ok((service, self.ttl))
+            latency: self.latency.map(|round_trip| Latency { round_trip, basis: Basis::Reported }),
+            ..Service::new(id, name, self.kind)
+        }
     }
 }
 

@@ -6,8 +6,7 @@
 pub mod announcement;
 pub mod beacon;
 pub mod cell;
-mod json;
 pub mod presence;
 pub mod topic;
 
-pub use json::FieldError;
+pub use crate::json::FieldError;

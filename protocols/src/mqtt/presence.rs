@@ -6,7 +6,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::json::{self, FieldError, Json, Object};
+use crate::json::{self, FieldError, Json, Object};
 use crate::place::{Fix, Position};
 use crate::service::{AgentId, Kind, Service, ServiceId, ServiceName};
 use crate::time::Timestamp;

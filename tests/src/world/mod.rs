@@ -126,6 +126,8 @@ impl World {
             api_port: Some(7_878),
             rotate: None,
             events: true,
+            upstream: Default::default(),
+            kept: Vec::new(),
             limits: Limits::default(),
         };
         self.hosts.push(Host::new(settings));

@@ -18,6 +18,7 @@ use crate::neighbourhood::is_presence;
 impl Agent {
     /// Announces what is vouched for, by the name that is in use.
     pub(super) fn announce(&mut self, now: Timestamp) {
+        self.offered = true;
         let wall = self.wall_at(now);
         let own: Vec<(Service, Duration)> =
             self.vouch.announced().map(|(service, ttl)| (self.alias.show(service), ttl)).collect();
@@ -154,16 +155,17 @@ impl Agent {
         }
         let (agent, epoch) = (self.alias.name().clone(), self.alias.epoch());
         self.outputs.push_back(Output::Rename { agent, epoch });
-        self.renamed();
+        self.renamed(now);
         self.vouched = true;
     }
 
     /// Has everything that speaks use the name that holds.
-    pub(super) fn renamed(&mut self) {
+    pub(super) fn renamed(&mut self, now: Timestamp) {
         let (name, epoch) = (self.alias.name(), self.alias.epoch());
         self.board.rename(name.clone(), epoch);
         self.beaconing.rename(name.clone(), epoch);
         self.listening.rename(name.clone());
+        self.renamed_upward(now);
     }
 
     /// What is known by MQTT of what `agent` offers, as one number.

@@ -10,8 +10,8 @@
 use wayside_protocols::service::{AgentId, Service, ServiceId};
 use wayside_protocols::time::{Duration, Timestamp};
 
-use super::dice::Dice;
 use super::io::Settings;
+use crate::dice::Dice;
 
 /// The name of this agent.
 #[derive(Debug)]

@@ -12,8 +12,8 @@ use wayside_protocols::service::{AgentId, Kind};
 use wayside_protocols::time::{Duration, Timestamp, UnixMillis};
 
 use super::congestion::Congestion;
-use super::dice::Dice;
 use super::io::Publication;
+use crate::dice::Dice;
 
 /// The beacons of this agent.
 #[derive(Debug)]

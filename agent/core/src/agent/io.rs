@@ -10,18 +10,12 @@ use wayside_protocols::sighting::{LinkId, Sighting};
 use wayside_protocols::time::{Duration, UnixMillis};
 
 use crate::catalog::Change;
+pub use crate::query::Ticket;
 use crate::query::{Answer, Query};
 use crate::registration::{DueProbe, Registration};
+use crate::registry::Footing;
+use crate::upstream::{Exchange, ExchangeId, Failure, Kept};
 use crate::watch::{Filter, WatchEvent};
-
-/// Names one request until its answer is out. Made by whoever asks; the agent only hands it back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(pub u64);
-
-impl Ticket {
-    /// What the agent does of its own accord; nobody waits for it.
-    pub const OWN: Self = Self(u64::MAX);
-}
 
 /// Something that reaches the agent.
 #[derive(Clone, Debug)]
@@ -95,6 +89,10 @@ pub enum Input<'a> {
     Unwatch(Ticket),
     /// The services of the configuration are now these: new and changed ones hold from here on, the others go.
     Configured(Vec<Registration>),
+    /// A registry answered an exchange, or did not.
+    Told(ExchangeId, Result<&'a [u8], Failure>),
+    /// How this node stands with the engine behind it, if it is a registry.
+    Engine(Footing),
     /// The agent is about to stop: it says goodbye everywhere.
     Leave,
 }
@@ -132,6 +130,11 @@ pub enum Output {
     Store(Ticket, Entry),
     /// Check whether something answers, then say [`Input::Probed`].
     Probe(ServiceId, DueProbe),
+    /// Ask a registry, or tell it something, then say [`Input::Told`]: within the time it allows and a second more, or
+    /// it counts as failed.
+    Upstream(Exchange),
+    /// Write these last-known-good rows in the place of those before, so that they are known after a restart.
+    Keep(Vec<Kept>),
     /// The answer to [`Input::Ask`].
     Answer(Ticket, Box<Answer>),
     /// The answer to [`Input::Register`], [`Input::Renew`] or [`Input::Withdraw`].
@@ -266,6 +269,10 @@ pub struct Settings {
     pub rotate: Option<Duration>,
     /// Whether every change of the catalog is said as [`Output::Changed`].
     pub events: bool,
+    /// Whom to ask and tell beyond the neighbourhood.
+    pub upstream: crate::upstream::Settings,
+    /// What an earlier run kept of what upstreams told.
+    pub kept: Vec<Kept>,
     /// Every cap.
     pub limits: crate::limits::Limits,
 }

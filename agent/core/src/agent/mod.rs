@@ -10,7 +10,6 @@ mod asking;
 mod beaconing;
 mod board;
 mod congestion;
-mod dice;
 mod ears;
 pub mod io;
 mod listen;
@@ -19,6 +18,7 @@ mod peers;
 mod read;
 mod receiver;
 mod rejected;
+mod upward;
 mod vouch;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -32,7 +32,8 @@ use wayside_protocols::time::{Timestamp, UnixMillis};
 use crate::catalog::Change;
 use crate::counters::Counters;
 use crate::neighbourhood::{Neighbourhood, is_presence};
-use crate::resolver;
+use crate::registry::Registry;
+use crate::upstream::Upstreams;
 use crate::watch::{Filter, Watch, WatchEvent};
 use adverts::Adverts;
 use alias::Alias;
@@ -72,6 +73,11 @@ pub struct Agent {
     vouch: Vouch,
     adverts: Adverts,
     receiver: Receiver,
+    /// Whom to ask where nobody near has an answer; `None` if there is nobody.
+    upstream: Option<Upstreams>,
+    /// What registries are told has to be looked at anew.
+    offered: bool,
+    registry: Registry,
     watches: BTreeMap<Ticket, Watch>,
     counters: Counters,
     /// What the wall clock showed, and when that was.
@@ -118,6 +124,9 @@ impl Agent {
             vouch: Vouch::new(me, limits.clone()),
             adverts: Adverts::new(settings.mdns, limits.adverts),
             receiver: Receiver::default(),
+            upstream: Upstreams::new(&settings.upstream, &settings.id, &limits, settings.seed),
+            offered: true,
+            registry: Registry::default(),
             watches: BTreeMap::new(),
             counters: Counters::default(),
             wall: None,
@@ -128,10 +137,14 @@ impl Agent {
         };
         if agent.settings.rotate.is_some() {
             agent.board.pass();
-            agent.renamed();
+            agent.renamed(now);
         }
         if let Some((position, accuracy)) = agent.settings.position {
             agent.stand(Fix::fixed(position, accuracy, now), now);
+        }
+        let kept = std::mem::take(&mut agent.settings.kept);
+        if let Some(upstream) = &mut agent.upstream {
+            upstream.restore(kept, now);
         }
         for registration in std::mem::take(&mut agent.settings.restored) {
             agent.vouch.resume(registration, Source::Api, now);
@@ -166,11 +179,9 @@ impl Agent {
             Input::Own(fix) => self.stand(fix, now),
             Input::Receiver(report) => self.receive(report, now),
             Input::Wall(shown) => self.wall = Some((shown, now)),
-            Input::Ask(ticket, query) => {
-                self.counters.count("queries_total");
-                let answer = resolver::find(&self.known, &query, now);
-                self.outputs.push_back(Output::Answer(ticket, Box::new(answer)));
-            }
+            Input::Ask(ticket, query) => self.ask(ticket, query, now),
+            Input::Told(exchange, result) => self.told(exchange, result, now),
+            Input::Engine(footing) => self.registry.stands(footing, now),
             Input::Register(ticket, registration) => self.vouch.register(ticket, registration),
             Input::Renew(ticket, id) => self.vouch.renew(ticket, &id, now),
             Input::Withdraw(ticket, id) => self.vouch.withdraw(ticket, id),
@@ -190,6 +201,7 @@ impl Agent {
         self.vouch.handle_timeout(now);
         self.board.handle_timeout(now);
         self.air_timeout(now);
+        self.upward_timeout(now);
         while let Some(change) = self.known.expire(now) {
             self.tell(&change, now);
         }
@@ -210,6 +222,7 @@ impl Agent {
             self.vouch.poll_timeout(),
             self.board.poll_timeout(),
             self.air_due(),
+            self.upward_due(),
             self.known.catalog().next_expiry(),
             self.watches.values().filter_map(Watch::next_due).min(),
         ];
@@ -233,6 +246,8 @@ impl Agent {
                 self.vouched = true;
             } else if std::mem::take(&mut self.vouched) {
                 self.announce(now);
+            } else if std::mem::take(&mut self.offered) {
+                self.offer_upward(now);
             } else if let Some(output) = self.said() {
                 self.outputs.push_back(output);
             } else {
@@ -243,11 +258,13 @@ impl Agent {
 
     fn said(&mut self) -> Option<Output> {
         let listening = self.listening.poll_output();
-        listening.or_else(|| self.board.poll_output()).or_else(|| self.adverts.poll_output())
+        let said = listening.or_else(|| self.board.poll_output()).or_else(|| self.adverts.poll_output());
+        said.or_else(|| self.upward())
     }
 
     /// Believes a sighting, or counts why not.
     fn observe(&mut self, sighting: Sighting, now: Timestamp) {
+        self.offered |= self.upstream.is_some() && sighting.source == Source::Modbus;
         let who = sighting.id().to_string();
         match self.known.observe(sighting, now) {
             Ok(changes) => changes.iter().for_each(|change| self.tell(change, now)),
@@ -364,6 +381,7 @@ impl Agent {
         self.settle(now);
         self.board.leave(now);
         self.adverts.leave();
+        self.leave_upward(now);
         while let Some(output) = self.said() {
             self.outputs.push_back(output);
         }

@@ -9,8 +9,8 @@ use wayside_protocols::mqtt::presence::{Presence, State};
 use wayside_protocols::service::{AgentId, NameError};
 use wayside_protocols::time::{Duration, Timestamp};
 
-use super::dice::keyed;
 use crate::catalog::Place;
+use crate::dice::keyed;
 use seats::Seats;
 use spoken::Spoken;
 pub(super) use spoken::{Doubt, FASTEST};

@@ -12,7 +12,9 @@ use crate::catalog::Entry;
 use crate::counters::Counters;
 use crate::query::{Answer, Query};
 use crate::registration::Registration;
+use crate::registry::Footing;
 use crate::resolver;
+use crate::upstream::Held;
 use crate::whereabouts::{Lost, Whereabouts};
 
 /// How the agent is.
@@ -84,6 +86,9 @@ impl Agent {
     pub fn counters(&self) -> Counters {
         let mut counters = self.counters.clone();
         self.ears.count_into(&mut counters);
+        if let Some(upstream) = &self.upstream {
+            upstream.count_into(&mut counters);
+        }
         for (what, n) in [
             ("mqtt_messages_total", self.heard.messages),
             ("beacons_total", self.heard.beacons),
@@ -104,6 +109,16 @@ impl Agent {
     /// How this agent is called on the air; its own id, unless names are changed.
     pub fn on_air(&self) -> &AgentId {
         self.alias.name()
+    }
+
+    /// What is held of what upstreams told; `None` if there is none.
+    pub fn upstream(&self, now: Timestamp) -> Option<Held> {
+        self.upstream.as_ref().map(|upstream| upstream.held(now))
+    }
+
+    /// How this agent stands with its engine, if it is a registry.
+    pub fn registry(&self) -> Option<&Footing> {
+        self.registry.footing()
     }
 
     /// How the agent is at `now`.

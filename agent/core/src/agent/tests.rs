@@ -33,6 +33,8 @@ fn settings() -> Settings {
         api_port: None,
         rotate: None,
         events: false,
+        upstream: Default::default(),
+        kept: Vec::new(),
         limits: Limits::default(),
     }
 }

@@ -82,7 +82,7 @@ fn others_equal(before: &Service, after: &Service) -> bool {
 
 fn better(best: Option<Latency>, other: Option<Latency>) -> Option<Latency> {
     match (best, other) {
-        (Some(a), Some(b)) if a.basis == Basis::Estimated && b.basis == Basis::Measured => Some(b),
+        (Some(a), Some(b)) if a.basis != Basis::Measured && b.basis == Basis::Measured => Some(b),
         (Some(a), _) => Some(a),
         (None, b) => b,
     }

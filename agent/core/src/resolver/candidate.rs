@@ -161,9 +161,7 @@ impl<'a> Sieve<'a> {
         if self.query.max_latency.is_some_and(|max| latency.round_trip > max) {
             return Err(Reason::TooSlow);
         }
-        if !self.query.require.iter().all(|requirement| holds(requirement, service)) {
-            return Err(Reason::Resources);
-        }
+        self.query.require.iter().try_for_each(|requirement| holds(requirement, service))?;
         Ok(Fit { slot, entry, estimate, verdict, latency })
     }
 }
@@ -264,12 +262,13 @@ fn named(query: &Query, service: &Service) -> bool {
     query.name.as_ref().is_none_or(|name| *name == service.name)
 }
 
-fn holds(requirement: &Requirement, service: &Service) -> bool {
-    let Some(value) = service.resources.get(&requirement.resource) else { return false };
-    match (requirement.comparison, value, &requirement.value) {
+fn holds(requirement: &Requirement, service: &Service) -> Result<(), Reason> {
+    let value = service.resources.get(&requirement.resource).ok_or(Reason::Unstated)?;
+    let holds = match (requirement.comparison, value, &requirement.value) {
         (Comparison::Equal, value, wanted) => value == wanted,
         (Comparison::AtLeast, Value::Number(value), Value::Number(wanted)) => value >= wanted,
         (Comparison::AtMost, Value::Number(value), Value::Number(wanted)) => value <= wanted,
         (Comparison::AtLeast | Comparison::AtMost, _, _) => false,
-    }
+    };
+    holds.then_some(()).ok_or(Reason::Resources)
 }

@@ -122,7 +122,7 @@ fn a_resource_that_is_not_stated_does_not_match() {
         query.require.push(Requirement { resource: "power_kw".into(), comparison: Comparison::AtLeast, value });
     });
     assert_eq!(ids(&answer), ["strong"]);
-    assert_eq!(answer.explain[0].left_out, [(Reason::Resources, 1)]);
+    assert_eq!(answer.explain[0].left_out, [(Reason::Unstated, 1)]);
 }
 
 #[test]

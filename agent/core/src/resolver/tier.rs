@@ -33,6 +33,8 @@ pub(super) enum Offers {
     Local,
     /// By another vehicle or gateway.
     Neighbours,
+    /// By anything: a registry has chosen already.
+    Any,
 }
 
 impl Offers {
@@ -42,7 +44,7 @@ impl Offers {
         match self {
             Self::CriticalFixed => Population::Static,
             Self::Vehicles => Population::Mobile,
-            Self::Local | Self::Neighbours => Population::All,
+            Self::Local | Self::Neighbours | Self::Any => Population::All,
         }
     }
 
@@ -53,6 +55,7 @@ impl Offers {
             Self::Vehicles => kind == Kind::Vehicle,
             Self::Local => own || !crate::query::neighbourly(kind),
             Self::Neighbours => !own && crate::query::neighbourly(kind),
+            Self::Any => true,
         }
     }
 }
@@ -74,6 +77,14 @@ pub(super) fn ladder(query: &Query) -> [Scope; 2] {
         scope(Tier::Local, Offers::Local, asked, false, format!("services of the local catalog{within}")),
         scope(Tier::Neighbour, Offers::Neighbours, asked, false, format!("services of vehicles and gateways{within}")),
     ]
+}
+
+/// What a registry's own word is held against. Asked about lives, it may know of what is farther than this agent would
+/// look, but not of what is farther than vehicles are looked for.
+pub(super) fn beyond(query: &Query, tier: Tier, asked: Box<str>) -> Scope {
+    let near = query.near.map(|near| near.radius);
+    let radius = near.map(|radius| if query.critical && radius < VEHICLES_NEAR { VEHICLES_NEAR } else { radius });
+    Scope { tier, offers: Offers::Any, radius, certain: false, asked }
 }
 
 /// What a service of this tier usually takes to answer; used where nobody has timed it.

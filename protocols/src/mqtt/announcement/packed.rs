@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Announcement, AnnouncementError, Decoded, MAX_LATENCY, MAX_TIME, MAX_TTL, Place, VERSION, circle, outline,
 };
-use crate::mqtt::json::MAX_ACCURACY;
+use crate::json::MAX_ACCURACY;
 use crate::place::{Area, Motion, Position, within};
 use crate::service::{Endpoint, Health, Host, Kind, Value};
 use crate::time::{Duration, UnixMillis};

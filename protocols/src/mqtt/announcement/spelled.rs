@@ -11,13 +11,17 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::{Announcement, AnnouncementError, Decoded, MAX_LATENCY, MAX_TIME, MAX_TTL, Place, circle, outline};
-use crate::mqtt::json::{self, FieldError, Json, Object, rounded};
+use crate::json::{self, FieldError, Json, Object, rounded};
 use crate::place::{Area, Motion, Position};
 use crate::service::{Endpoint, Health, Host, Kind, Value};
 use crate::time::{Duration, UnixMillis};
 
 pub(super) fn read(payload: &[u8]) -> Result<Decoded, AnnouncementError> {
-    let mut object = json::object(payload).map_err(AnnouncementError::Json)?;
+    taken(json::object(payload).map_err(AnnouncementError::Json)?)
+}
+
+/// Reads an object that stands in another.
+pub(super) fn taken(mut object: Object) -> Result<Decoded, AnnouncementError> {
     let place = place(&mut object)?;
     let announcement = Announcement {
         id: name(&mut object, "id")?,
@@ -47,6 +51,11 @@ pub(super) fn read(payload: &[u8]) -> Result<Decoded, AnnouncementError> {
 }
 
 pub(super) fn write(announcement: &Announcement) -> Vec<u8> {
+    put(announcement).to_bytes()
+}
+
+/// Writes an object to stand in another.
+pub(super) fn put(announcement: &Announcement) -> Object {
     let mut object = Object::default();
     let mut text = |field: &str, value: Option<&str>| {
         if let Some(value) = value {
@@ -80,7 +89,7 @@ pub(super) fn write(announcement: &Announcement) -> Vec<u8> {
     object.put("resources", Json::Object(Object(resources.collect())));
     let metadata = announcement.metadata.iter().map(|(key, value)| (key.to_string(), Json::Text(value.to_string())));
     object.put("metadata", Json::Object(Object(metadata.collect())));
-    object.to_bytes()
+    object
 }
 
 /// Takes out a name of whatever kind is wanted.

@@ -173,7 +173,7 @@ fn a_service_announced_is_the_service_heard() {
             accuracy: 2.5,
             motion: Some(motion),
         }),
-        latency: Some(Latency { round_trip: Duration::from_millis(3), basis: Basis::Estimated }),
+        latency: Some(Latency { round_trip: Duration::from_millis(3), basis: Basis::Reported }),
         health: Health::Passing,
         critical: true,
         ..Service::new("cp1@gw-7".parse().unwrap(), "charging".parse().unwrap(), Kind::Vehicle)

@@ -64,6 +64,8 @@ fn vehicle_agent(vehicle: usize) -> Agent {
         api_port: None,
         rotate: None,
         events: false,
+        upstream: Default::default(),
+        kept: Vec::new(),
         limits: Limits::default(),
     };
     Agent::new(settings, Timestamp::START)

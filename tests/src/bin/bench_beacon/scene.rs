@@ -42,6 +42,8 @@ pub(crate) fn agent(neighbours: usize) -> Agent {
         api_port: None,
         rotate: None,
         events: false,
+        upstream: Default::default(),
+        kept: Vec::new(),
         limits,
     };
     let mut agent = Agent::new(settings, Timestamp::START);

@@ -45,6 +45,8 @@ fn agent(kind: Kind, services: &[&str], rotate: Option<Duration>) -> Agent {
         api_port: None,
         rotate,
         events: false,
+        upstream: Default::default(),
+        kept: Vec::new(),
         limits: Limits { services: 3_000, services_per_source: 2_500, ..Limits::default() },
     };
     let mut agent = Agent::new(settings, START);

@@ -5,19 +5,19 @@ use std::hash::{DefaultHasher, Hasher as _};
 /// A keyed sequence (SipHash of a counter): who sees some of its numbers learns nothing of the others, as an id that
 /// is to be linked to no earlier one needs it.
 #[derive(Clone, Debug)]
-pub(super) struct Dice {
+pub(crate) struct Dice {
     seed: u64,
     drawn: u64,
 }
 
 impl Dice {
     /// `purpose` keeps what is drawn for one thing apart from what is drawn for another.
-    pub(super) fn new(seed: u64, purpose: &str) -> Self {
+    pub(crate) fn new(seed: u64, purpose: &str) -> Self {
         Self { seed: keyed(seed, purpose), drawn: 0 }
     }
 
     /// The next number.
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.drawn += 1;
         let mut hasher = DefaultHasher::new();
         hasher.write_u64(self.seed);
@@ -26,13 +26,13 @@ impl Dice {
     }
 
     /// Somewhere in 0 to `limit - 1`; 0 for a `limit` of 0.
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         (self.next() >> 16).checked_rem(limit).unwrap_or(0)
     }
 }
 
 /// `text` as a number that only the seed makes foreseeable, so that nobody picks names that meet in one place.
-pub(super) fn keyed(seed: u64, text: &str) -> u64 {
+pub(crate) fn keyed(seed: u64, text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write_u64(seed);
     hasher.write(text.as_bytes());

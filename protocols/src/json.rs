@@ -13,13 +13,13 @@ use crate::place::{OutOfRange, Position, within};
 use crate::service::Kind;
 
 /// Reads an object. Its depth is bounded by `serde_json` (128 levels), its size by whoever hands it in.
-pub(super) fn object(bytes: &[u8]) -> Result<Object, FieldError> {
+pub(crate) fn object(bytes: &[u8]) -> Result<Object, FieldError> {
     Ok(serde_json::from_slice::<Object>(bytes)?)
 }
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Json {
+pub(crate) enum Json {
     Null,
     Flag(bool),
     Number(f64),
@@ -29,24 +29,24 @@ pub(super) enum Json {
 }
 
 impl Json {
-    pub(super) fn text(self) -> Option<String> {
+    pub(crate) fn text(self) -> Option<String> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
 
-    pub(super) fn flag(self) -> Option<bool> {
+    pub(crate) fn flag(self) -> Option<bool> {
         if let Self::Flag(flag) = self { Some(flag) } else { None }
     }
 
-    pub(super) fn number(self) -> Option<f64> {
+    pub(crate) fn number(self) -> Option<f64> {
         if let Self::Number(number) = self { Some(number) } else { None }
     }
 
-    pub(super) fn list(self) -> Option<Vec<Self>> {
+    pub(crate) fn list(self) -> Option<Vec<Self>> {
         if let Self::List(list) = self { Some(list) } else { None }
     }
 
     /// A number without a fraction from `low` to `high`, which is at most 2^53.
-    pub(super) fn whole(self, low: u64, high: u64) -> Option<u64> {
+    pub(crate) fn whole(self, low: u64, high: u64) -> Option<u64> {
         let number = self.number()?;
         let fits = number >= low as f64 && number <= high as f64 && libm::trunc(number) == number;
         fits.then_some(number as u64)
@@ -71,21 +71,21 @@ impl fmt::Display for Json {
 
 /// An object, its members in the order of their names.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Object(pub(super) BTreeMap<String, Json>);
+pub(crate) struct Object(pub(crate) BTreeMap<String, Json>);
 
 impl Object {
     /// How many members nobody has taken.
-    pub(super) fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         self.0.len()
     }
 
     /// Takes a member out; `null` is as good as none.
-    pub(super) fn take(&mut self, field: &str) -> Option<Json> {
+    pub(crate) fn take(&mut self, field: &str) -> Option<Json> {
         self.0.remove(field).filter(|value| *value != Json::Null)
     }
 
     /// Takes out and reads a member that may be missing.
-    pub(super) fn optional<T>(
+    pub(crate) fn optional<T>(
         &mut self,
         field: &'static str,
         limit: &'static str,
@@ -97,7 +97,7 @@ impl Object {
     }
 
     /// Takes out and reads a member that must be there.
-    pub(super) fn required<T>(
+    pub(crate) fn required<T>(
         &mut self,
         field: &'static str,
         limit: &'static str,
@@ -107,7 +107,7 @@ impl Object {
     }
 
     /// Takes out a number from `low` to `high`.
-    pub(super) fn ranged(&mut self, field: &'static str, low: f64, high: f64) -> Result<Option<f64>, FieldError> {
+    pub(crate) fn ranged(&mut self, field: &'static str, low: f64, high: f64) -> Result<Option<f64>, FieldError> {
         let number = self.optional(field, "a number", Json::number)?;
         if let Some(number) = number {
             within(field, number, low, high)?;
@@ -116,18 +116,18 @@ impl Object {
     }
 
     /// Takes out an object.
-    pub(super) fn nested(&mut self, field: &'static str) -> Result<Option<Self>, FieldError> {
+    pub(crate) fn nested(&mut self, field: &'static str) -> Result<Option<Self>, FieldError> {
         self.optional(field, "an object", |value| if let Json::Object(object) = value { Some(object) } else { None })
     }
 
     /// Takes out the word for a kind.
-    pub(super) fn kind(&mut self) -> Result<Option<Kind>, FieldError> {
+    pub(crate) fn kind(&mut self) -> Result<Option<Kind>, FieldError> {
         self.optional("kind", "gateway, vehicle, roadside, device or software", |value| value.text()?.parse().ok())
     }
 
     /// Takes out `lat`, `lon`, `alt` and `accuracy_m`: where something stands, and how sure that is (one sigma,
     /// metres). Both coordinates or none.
-    pub(super) fn place(&mut self) -> Result<Option<(Position, Option<f32>)>, FieldError> {
+    pub(crate) fn place(&mut self) -> Result<Option<(Position, Option<f32>)>, FieldError> {
         let latitude = self.optional("lat", "a number", Json::number)?;
         let longitude = self.optional("lon", "a number", Json::number)?;
         let altitude = self.ranged("alt", -1_000.0, 20_000.0)?;
@@ -147,12 +147,12 @@ impl Object {
         Ok(Some((position, accuracy.map(|metres| metres as f32))))
     }
 
-    pub(super) fn put(&mut self, field: &str, value: Json) {
+    pub(crate) fn put(&mut self, field: &str, value: Json) {
         self.0.insert(field.to_string(), value);
     }
 
     /// Puts what [`Object::place`] takes out, to 1e-7 degrees and centimetres.
-    pub(super) fn put_place(&mut self, position: &Position, accuracy: Option<f32>) {
+    pub(crate) fn put_place(&mut self, position: &Position, accuracy: Option<f32>) {
         self.put("lat", Json::Number(rounded(position.latitude(), 1e7)));
         self.put("lon", Json::Number(rounded(position.longitude(), 1e7)));
         if let Some(metres) = position.altitude() {
@@ -163,14 +163,14 @@ impl Object {
         }
     }
 
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         // Keys are text and numbers finite, so nothing in it can fail.
         serde_json::to_vec(self).unwrap_or_default()
     }
 }
 
 /// `value` to the nearest `1 / scale`.
-pub(super) fn rounded(value: f64, scale: f64) -> f64 {
+pub(crate) fn rounded(value: f64, scale: f64) -> f64 {
     libm::round(value * scale) / scale
 }
 
@@ -217,7 +217,7 @@ pub enum FieldError {
 }
 
 impl FieldError {
-    pub(super) fn new(field: &'static str, given: &Json, limit: &'static str) -> Self {
+    pub(crate) fn new(field: &'static str, given: &Json, limit: &'static str) -> Self {
         Self::Value { field, given: given.to_string(), limit }
     }
 }
@@ -319,4 +319,4 @@ impl Serialize for Object {
 }
 
 /// The least sure a position may be and still be one: one sigma, metres.
-pub(super) const MAX_ACCURACY: f64 = 100_000.0;
+pub(crate) const MAX_ACCURACY: f64 = 100_000.0;

@@ -1,0 +1,221 @@
+//! Everybody who waits for an upstream, and how far up the ladder they have come.
+
+use wayside_protocols::time::{Duration, Timestamp};
+
+use super::cache::Look;
+use super::flight::Key;
+use super::store::Of;
+use super::{Failure, Said, Upstreams, question};
+use crate::neighbourhood::Neighbourhood;
+use crate::query::{Answer, Cause, Match, Outcome, Query, Ticket, Tier, TierReport, Unreached};
+use crate::resolver;
+
+/// One caller.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    query: Query,
+    answer: Answer,
+    /// What is known of upstreams that could not be asked; the answer, if nobody else has one.
+    aside: Vec<Match>,
+    /// The upstream that is being asked.
+    line: usize,
+    /// How long this one is waited for.
+    pub(super) until: Timestamp,
+    /// When there must be an answer.
+    ends: Timestamp,
+}
+
+impl Upstreams {
+    /// Goes on where the local tiers ended, with what they had to say.
+    pub(crate) fn ask(&mut self, ticket: Ticket, query: Query, answer: Answer, known: &Neighbourhood, now: Timestamp) {
+        let whole = query.deadline.unwrap_or(PATIENCE);
+        // The answer has to be out by then, not only known.
+        let ends = now + (whole - (whole / 10).min(MARGIN));
+        let waiting = Waiting { query, answer, aside: Vec::new(), line: 0, until: Timestamp::NEVER, ends };
+        self.waiting.insert(ticket, waiting);
+        self.counters.count("upstream_asked_total");
+        self.climb(ticket, known, now);
+    }
+
+    /// Whoever has waited long enough for one upstream goes on to the next. What is on its way may still be worth
+    /// keeping when it comes.
+    pub(super) fn give_up_waiting(&mut self, known: &Neighbourhood, now: Timestamp) {
+        let late: Vec<Ticket> =
+            self.waiting.iter().filter(|(_, waiting)| waiting.until <= now).map(|(ticket, _)| *ticket).collect();
+        for ticket in late {
+            self.flights.values_mut().for_each(|flight| flight.waiters.retain(|waiter| *waiter != ticket));
+            self.pass_by(ticket, Failure { cause: Cause::Late, why: "no answer in time".into() }, known, now);
+        }
+    }
+
+    /// Goes up from the upstream that `ticket` has come to, until one has to be waited for or the answer is there.
+    pub(super) fn climb(&mut self, ticket: Ticket, known: &Neighbourhood, now: Timestamp) {
+        while let Some(waiting) = self.waiting.get(&ticket) {
+            let at = waiting.line;
+            let Some(line) = self.lines.get_mut(at).filter(|line| line.tier <= waiting.query.farthest) else {
+                return self.finish(ticket, now);
+            };
+            let ask = match question::of(known, &waiting.query, now) {
+                Ok(ask) => ask,
+                Err(reason) => {
+                    self.skip(ticket, Failure { cause: Cause::Unplaced, why: reason }, Vec::new());
+                    continue;
+                }
+            };
+            let key: Key = (at, ask.to_json().into());
+            let look = line.cache.look(&key.1, now);
+            if let Look::Fresh(report) = look {
+                self.counters.count("upstream_cache_hits_total");
+                self.take(ticket, report, known, now);
+                continue;
+            }
+            let expired = look == Look::Expired;
+            self.counters.count("upstream_cache_misses_total");
+            let waited = self.wait_until(ticket, expired, now);
+            match self.join(&key, ask, Some(ticket), now) {
+                Ok(()) if waited > now => return,
+                Ok(()) => {
+                    let late = Failure { cause: Cause::Late, why: "no time was left to ask".into() };
+                    return self.pass_by(ticket, late, known, now);
+                }
+                Err(failure) => {
+                    let kept = self.kept(ticket, known, now);
+                    self.skip(ticket, failure, kept);
+                }
+            }
+        }
+    }
+
+    /// What `ticket` waited for has come.
+    pub(super) fn landed_for(&mut self, ticket: Ticket, key: &Key, known: &Neighbourhood, now: Timestamp) {
+        // It lies there unless it is larger than all that may be kept.
+        if let Some(report) = self.lines[key.0].cache.peek(&key.1).cloned() {
+            self.take(ticket, report, known, now);
+            self.climb(ticket, known, now);
+        } else {
+            let why = "the answer is larger than cache_bytes".into();
+            self.pass_by(ticket, Failure { cause: Cause::Contract, why }, known, now);
+        }
+    }
+
+    /// The upstream that `ticket` waits for could not answer: on to the next.
+    pub(super) fn pass_by(&mut self, ticket: Ticket, failure: Failure, known: &Neighbourhood, now: Timestamp) {
+        let kept = self.kept(ticket, known, now);
+        self.skip(ticket, failure, kept);
+        self.climb(ticket, known, now);
+    }
+
+    /// Until when this upstream is waited for: an equal share of what is left for each that may still be asked, but only
+    /// a moment where an older answer can stand in (stale-while-revalidate: the question goes on by itself).
+    fn wait_until(&mut self, ticket: Ticket, expired: bool, now: Timestamp) -> Timestamp {
+        let Some(waiting) = self.waiting.get_mut(&ticket) else { return now };
+        let line = &self.lines[waiting.line];
+        let to_come = self.lines[waiting.line..].iter().filter(|line| line.tier <= waiting.query.farthest).count();
+        // The cast cannot cut: nobody has 2^32 upstreams.
+        let share = (waiting.ends - now) / to_come.max(1) as u32;
+        let quick = line.nodes.iter().map(|node| node.pulse.p95()).max().unwrap_or(MOMENT) * 2;
+        let patience = if expired { quick.max(MOMENT) } else { line.timeout + MARGIN };
+        waiting.until = now + share.min(patience);
+        waiting.until
+    }
+
+    /// The rows of a fresh answer.
+    fn take(&mut self, ticket: Ticket, said: TierReport, known: &Neighbourhood, now: Timestamp) {
+        let Some(waiting) = self.waiting.get_mut(&ticket) else { return };
+        let line = &self.lines[waiting.line];
+        let found = line.store.find(known, &waiting.query, line.asked(), Of::Fresh, now);
+        waiting.line += 1;
+        let Ok(mut found) = found else { return };
+        for (reason, count) in said.left_out {
+            match found.report.left_out.iter_mut().find(|(known, _)| *known == reason) {
+                Some((_, here)) => *here = (*here).max(count),
+                None => found.report.left_out.push((reason, count)),
+            }
+        }
+        found.report.nearest = found.report.nearest.or(said.nearest);
+        if !found.matches.is_empty() {
+            found.report.fitting = found.report.fitting.max(said.fitting);
+            waiting.answer.tier.get_or_insert(line.tier);
+        }
+        waiting.answer.explain.push(found.report);
+        waiting.add(found.matches);
+    }
+
+    /// What is left of earlier answers.
+    fn kept(&mut self, ticket: Ticket, known: &Neighbourhood, now: Timestamp) -> Vec<Match> {
+        let Some(waiting) = self.waiting.get(&ticket) else { return Vec::new() };
+        let line = &self.lines[waiting.line];
+        let found = line.store.find(known, &waiting.query, line.asked(), Of::All, now);
+        let mut kept = found.map(|found| found.matches).unwrap_or_default();
+        // It may have been told a moment ago, but nobody says so now.
+        kept.iter_mut().for_each(|found| found.stale = true);
+        kept
+    }
+
+    fn skip(&mut self, ticket: Ticket, failure: Failure, kept: Vec<Match>) {
+        let Some(waiting) = self.waiting.get_mut(&ticket) else { return };
+        let line = &self.lines[waiting.line];
+        waiting.line += 1;
+        waiting.until = Timestamp::NEVER;
+        let late = failure.cause == Cause::Late;
+        let reason = if late { format!("{}: {}", names(line), failure.why).into() } else { failure.why };
+        waiting.answer.unreached.push(Unreached { tier: line.tier, reason, cause: failure.cause });
+        waiting.answer.explain.push(TierReport {
+            tier: line.tier,
+            asked: line.asked(),
+            fitting: kept.len(),
+            left_out: Vec::new(),
+            nearest: None,
+            outcome: Outcome::Unreached,
+        });
+        let fresh = |found: &Match| waiting.aside.iter().all(|known| known.service.id != found.service.id);
+        let kept: Vec<Match> = kept.into_iter().filter(fresh).collect();
+        waiting.aside.extend(kept);
+    }
+
+    fn finish(&mut self, ticket: Ticket, now: Timestamp) {
+        let Some(waiting) = self.waiting.remove(&ticket) else { return };
+        let Waiting { query, mut answer, aside, .. } = waiting;
+        let merge = query.all_tiers || answer.matches.is_empty();
+        if merge && !aside.is_empty() {
+            self.counters.count("upstream_cache_stale_served_total");
+            answer.tier = answer.tier.or_else(|| aside.first().map(|found| found.tier));
+            let known: Vec<_> = answer.matches.iter().map(|found| found.service.id.clone()).collect();
+            answer.matches.extend(aside.into_iter().filter(|found| !known.contains(&found.service.id)));
+        }
+        for tier in [Tier::Region, Tier::Cloud] {
+            if answer.explain.iter().all(|report| report.tier != tier) {
+                let configured = self.lines.iter().any(|line| line.tier == tier);
+                let outcome = if configured { Outcome::NotNeeded } else { Outcome::NotConfigured };
+                answer.explain.push(resolver::unasked(tier, outcome));
+            }
+        }
+        answer.explain.sort_by_key(|report| report.tier);
+        resolver::sort(&mut answer, query.limit);
+        self.spread.among_equals(&mut answer.matches, &mut self.dice, now);
+        self.outputs.push_back(Said::Answer(ticket, Box::new(answer)));
+    }
+}
+
+impl Waiting {
+    /// Adds matches; what a nearer tier said of the same service stands. If that is the answer, no other upstream is
+    /// asked.
+    fn add(&mut self, matches: Vec<Match>) {
+        let known: Vec<_> = self.answer.matches.iter().map(|found| found.service.id.clone()).collect();
+        self.answer.matches.extend(matches.into_iter().filter(|found| !known.contains(&found.service.id)));
+        if !self.answer.matches.is_empty() && !self.query.all_tiers {
+            self.line = usize::MAX;
+        }
+    }
+}
+
+fn names(line: &super::line::Line) -> String {
+    line.nodes.iter().map(|node| &*node.name).collect::<Vec<_>>().join(", ")
+}
+
+/// How long a caller waits who does not say.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long the way back to the caller may take.
+const MARGIN: Duration = Duration::from_millis(10);
+/// How long an expired answer waits for a new one before it is given.
+const MOMENT: Duration = Duration::from_millis(50);

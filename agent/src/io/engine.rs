@@ -1,0 +1,125 @@
+//! What keeps the records of a registry. The node owns none of them: what agents tell goes to the engine, and what the
+//! node answers from it was told by the engine.
+
+mod etcd;
+mod memory;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::{mpsc, oneshot};
+use wayside_core::registry::Footing;
+use wayside_protocols::registry::rows::{Receipt, Rows};
+
+use crate::clock::Clock;
+use crate::config::{Engine, Registry};
+use crate::driver::{Inbox, Message};
+
+/// Takes what agents tell a registry. Clones are cheap and speak to the same engine.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    orders: mpsc::Sender<Order>,
+    ready: Arc<AtomicBool>,
+    engine: &'static str,
+}
+
+/// Something an agent tells, and where the receipt goes.
+#[derive(Debug)]
+pub(crate) struct Order {
+    rows: Rows,
+    receipt: oneshot::Sender<Result<Receipt, Refused>>,
+}
+
+/// Why an engine does not take what an agent tells.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It has too much to do, or has stopped.
+    #[error("{0} messages wait for the engine already")]
+    Busy(usize),
+    /// There are as many agents as it holds.
+    #[error("{0} agents are here already")]
+    Full(usize),
+    /// The agent has said something in a later life.
+    #[error(
+        "epoch {given} is over: the agent has said something in epoch {known}; if two agents bear this id, give one another"
+    )]
+    Former {
+        /// In which it speaks.
+        given: u32,
+        /// In which it has spoken.
+        known: u32,
+    },
+    /// The engine cannot be reached, or does not take it.
+    #[error("the engine does not take it: {0}")]
+    Engine(String),
+}
+
+impl Desk {
+    /// What an agent says. When this returns, the engine has it.
+    ///
+    /// # Errors
+    /// [`Refused`]; then nobody knows how much of it the engine has.
+    pub async fn tell(&self, rows: Rows) -> Result<Receipt, Refused> {
+        let (receipt, answer) = oneshot::channel();
+        self.orders.try_send(Order { rows, receipt }).map_err(|_| Refused::Busy(ORDERS))?;
+        answer.await.unwrap_or(Err(Refused::Busy(ORDERS)))
+    }
+
+    /// Whether the node knows what the engine knows, so that "there is none" is no guess.
+    pub fn ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    /// What keeps the records.
+    pub fn engine(&self) -> &'static str {
+        self.engine
+    }
+}
+
+/// Starts the engine that `registry` names; `work` runs it.
+pub fn start(
+    registry: &Registry,
+    inbox: Inbox,
+    clock: Clock,
+    seed: u64,
+) -> (Desk, impl Future<Output = ()> + Send + use<>) {
+    let (orders, taken) = mpsc::channel(ORDERS);
+    let ready = Arc::new(AtomicBool::new(false));
+    let engine = match registry.engine {
+        Engine::Memory => "memory",
+        Engine::Etcd { .. } => "etcd",
+    };
+    let desk = Desk { orders, ready: Arc::clone(&ready), engine };
+    let node = Node { inbox, ready, clock, seed };
+    let registry = registry.clone();
+    let work = async move {
+        match registry.engine {
+            Engine::Memory => memory::run(taken, node).await,
+            Engine::Etcd { endpoints } => etcd::run(endpoints, registry.prefix, taken, node).await,
+        }
+    };
+    (desk, work)
+}
+
+/// The node that an engine works for.
+#[derive(Debug)]
+struct Node {
+    inbox: Inbox,
+    ready: Arc<AtomicBool>,
+    clock: Clock,
+    seed: u64,
+}
+
+impl Node {
+    /// Says how the node stands. False once the agent has stopped.
+    async fn stands(&self, footing: Footing) -> bool {
+        // One that was ready stays so: what it holds is told as stale once it cannot be known any more.
+        if footing == Footing::Following {
+            self.ready.store(true, Ordering::Relaxed);
+        }
+        self.inbox.tell(Message::Engine(footing)).await
+    }
+}
+
+/// Messages that wait for the engine; a further one is refused.
+const ORDERS: usize = 1_024;
