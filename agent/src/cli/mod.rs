@@ -6,8 +6,10 @@ mod announce;
 mod answer;
 mod check;
 mod client;
+mod doctor;
 mod exit;
 mod find;
+mod health;
 mod nearby;
 mod output;
 mod pages;
@@ -75,6 +77,10 @@ enum Command {
     Announce(announce::Announce),
     /// Withdraw a service that was announced here
     Withdraw(withdraw::Withdraw),
+    /// Say what works on this host, what does not, and what to do about it
+    Doctor(doctor::Doctor),
+    /// Say whether the agent is well; --wait until it is
+    Health(health::Health),
     /// Print completions for a shell
     Completions(pages::Completions),
     /// Print the manual page
@@ -94,6 +100,8 @@ impl Command {
             Self::Scan(scan) => wait(scan.perform()),
             Self::Announce(announce) => wait(announce.perform()),
             Self::Withdraw(withdraw) => wait(withdraw.perform()),
+            Self::Doctor(doctor) => wait(doctor.perform()),
+            Self::Health(health) => wait(health.perform()),
             Self::Completions(completions) => completions.perform(),
             Self::Man => pages::man(),
         }
@@ -137,6 +145,8 @@ mod tests {
             "announce charging --port 8080 --ttl 60s",
             "announce charging --port 8080 --at 48.8,2.3 --resource power_kw=22 -- sleep 3",
             "withdraw cp1",
+            "doctor --config w.toml -o json",
+            "health --wait 60s",
             "completions bash",
             "man",
         ] {
