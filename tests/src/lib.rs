@@ -7,6 +7,7 @@
 pub mod authority;
 pub mod broker;
 pub mod daemon;
+pub mod etcd;
 pub mod figure;
 pub mod fuzz;
 pub mod fuzz_modbus;

@@ -4,6 +4,7 @@
 //! `target/release/wayside`, else `target/debug/wayside`. `tests/run` builds the release one; by hand:
 //! `cargo build --release -p wayside`.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub struct Wayside {
 struct Setting {
     host: Option<Host>,
     prelude: Option<String>,
+    /// Where its API listens, if not at a Unix socket.
+    at: Option<SocketAddr>,
 }
 
 /// What a command line did.
@@ -54,7 +57,7 @@ impl Wayside {
     /// If it does not answer within ten seconds.
     #[track_caller]
     pub fn start(host: Option<&Host>, config: &str) -> Self {
-        Self::start_as(Setting { host: host.cloned(), prelude: None }, config)
+        Self::start_as(Setting { host: host.cloned(), prelude: None, at: None }, config)
     }
 
     /// Starts an agent on this machine in mounts of its own, after a shell has run `prelude` there; `$STATE` is the
@@ -64,19 +67,44 @@ impl Wayside {
     /// As [`Wayside::start`].
     #[track_caller]
     pub fn start_after(prelude: &str, config: &str) -> Self {
-        Self::start_as(Setting { host: None, prelude: Some(prelude.to_owned()) }, config)
+        Self::start_as(Setting { host: None, prelude: Some(prelude.to_owned()), at: None }, config)
+    }
+
+    /// Starts an agent on this machine whose API listens at `at`, a loopback address, so that other agents reach it.
+    ///
+    /// # Panics
+    /// As [`Wayside::start`].
+    #[track_caller]
+    pub fn start_at(at: SocketAddr, config: &str) -> Self {
+        let mut agent = Self::begin_at(at, config);
+        agent.await_answer();
+        agent
+    }
+
+    /// The same, but does not wait for it: it may have nothing to answer from yet.
+    pub fn begin_at(at: SocketAddr, config: &str) -> Self {
+        Self::begin(Setting { host: None, prelude: None, at: Some(at) }, config)
     }
 
     #[track_caller]
     fn start_as(setting: Setting, config: &str) -> Self {
-        let dir = Scratch::new();
-        let (socket, state) = (dir.file("agent.sock"), dir.file("state"));
-        let own = format!("[api]\nlisten = \"unix:{}\"\n[state]\ndir = \"{}\"\n", socket.display(), state.display());
-        dir.write("wayside.toml", &format!("{config}\n{own}"));
-        let daemon = setting.spawn(&dir);
-        let mut agent = Self { daemon, door: Door::Unix(socket), dir, setting };
+        let mut agent = Self::begin(setting, config);
         agent.await_answer();
         agent
+    }
+
+    fn begin(setting: Setting, config: &str) -> Self {
+        let dir = Scratch::new();
+        let (socket, state) = (dir.file("agent.sock"), dir.file("state"));
+        let door = setting.at.map_or(Door::Unix(socket), Door::Tcp);
+        let listen = match &door {
+            Door::Tcp(address) => address.to_string(),
+            Door::Unix(path) => format!("unix:{}", path.display()),
+        };
+        let own = format!("[api]\nlisten = \"{listen}\"\n[state]\ndir = \"{}\"\n", state.display());
+        dir.write("wayside.toml", &format!("{config}\n{own}"));
+        let daemon = setting.spawn(&dir);
+        Self { daemon, door, dir, setting }
     }
 
     /// Starts it again on the same configuration and state, after it ended, and waits until it answers.
@@ -85,9 +113,14 @@ impl Wayside {
     /// As [`Wayside::start`].
     #[track_caller]
     pub fn restart(&mut self) {
+        self.begin_again();
+        self.await_answer();
+    }
+
+    /// The same, but does not wait until it answers.
+    pub fn begin_again(&mut self) {
         self.daemon.kill();
         self.daemon = self.setting.spawn(&self.dir);
-        self.await_answer();
     }
 
     /// Its directory: `wayside.toml`, `agent.sock`, `state/`, `wayside.log`.
