@@ -8,6 +8,7 @@ pub mod broker;
 pub mod daemon;
 pub mod figure;
 pub mod fuzz;
+pub mod fuzz_devices;
 pub mod fuzz_modbus;
 pub mod http;
 pub mod mdns;
