@@ -7,16 +7,13 @@ mod trace;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use trace::{Sample, Trace};
-use wayside_protocols::mqtt::beacon::{Beacon, wire_time};
-use wayside_protocols::mqtt::cell::Cell;
-use wayside_protocols::mqtt::topic::Topic;
+use trace::{Sample, Trace, wall};
+use wayside_protocols::mqtt::beacon::Beacon;
 use wayside_protocols::place::{Motion, Position};
-use wayside_protocols::service::Kind;
-use wayside_protocols::time::{Timestamp, UnixMillis};
+use wayside_protocols::time::UnixMillis;
 use wayside_tests::broker::Broker;
 use wayside_tests::publisher::Publisher;
 use wayside_tests::wait::eventually;
@@ -63,12 +60,9 @@ fn at_real_speed_the_neighbours_are_those_of_the_recording() {
                     let steps = at.duration_since(began.0).as_secs_f64() / STEP.as_secs_f64();
                     let (from, part) = (steps.floor() as usize, steps.fract());
                     let (a, b) = (scene.city.sample(vehicle, from), scene.city.sample(vehicle, from + 1));
-                    let metres = a.position.distance(&b.position).as_metres();
                     // Where the recording begins again everybody is elsewhere at once.
-                    if metres > 10.0 {
-                        return a.position;
-                    }
-                    a.position.moved(a.position.bearing(&b.position), metres * part)
+                    let leaps = a.position.distance(&b.position).as_metres() > 10.0;
+                    a.towards(&b, if leaps { 0.0 } else { part })
                 };
                 scene.compare(scene.centre(centre, second as usize * 5), radius, truth, &mut tally);
             }
@@ -222,30 +216,11 @@ fn send(publisher: &mut Publisher, vehicle: usize, step: usize, sample: &Sample,
 }
 
 fn beacon(vehicle: usize, step: usize, sample: &Sample, at: UnixMillis) -> (String, Beacon) {
-    let agent: wayside_protocols::service::AgentId = name(vehicle).parse().expect("letters and digits are an id");
-    let beacon = Beacon {
-        agent: agent.clone(),
-        epoch: 1,
-        sequence: step as u16,
-        kind: Kind::Vehicle,
-        time: wire_time(Timestamp::START, at, Timestamp::START),
-        position: sample.position,
-        accuracy: Some(2.0),
-        motion: Some(sample.motion),
-        services: 0,
-        ttl: Duration::from_secs(3),
-        seal: None,
-    };
-    (Topic::Beacon { cell: Cell::at(&sample.position), agent }.to_string(), beacon)
+    sample.beacon(name(vehicle).parse().expect("letters and digits are an id"), step as u16, at, 0)
 }
 
 fn name(vehicle: usize) -> String {
     format!("veh-{vehicle:03}")
-}
-
-fn wall() -> UnixMillis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 const CENTRES: usize = 50;

@@ -2,23 +2,20 @@
 
 use std::cell::Cell as Shared;
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rumqttc::{AsyncClient, MqttOptions, PublishOptions, QoS};
 use tokio::time::{self, MissedTickBehavior};
-use wayside_examples::trace::{Sample, Trace};
-use wayside_protocols::mqtt::beacon::{Beacon, wire_time};
-use wayside_protocols::mqtt::cell::Cell;
-use wayside_protocols::mqtt::topic::Topic;
+use wayside_examples::trace::{Sample, Trace, wall};
 use wayside_protocols::place::{Motion, Position};
-use wayside_protocols::service::{AgentId, Kind};
-use wayside_protocols::time::{Timestamp, UnixMillis};
+use wayside_protocols::service::AgentId;
+use wayside_protocols::time::UnixMillis;
 
 /// Everybody on the road.
 pub(crate) struct Traffic {
     trace: Trace,
     vehicles: usize,
-    began: (Instant, u64),
+    began: (Instant, UnixMillis),
     pub(crate) sent: Shared<u64>,
     pub(crate) bytes: Shared<u64>,
 }
@@ -42,8 +39,7 @@ impl Traffic {
     pub(crate) fn truth(&self, vehicle: usize, moment: Instant) -> Position {
         let steps = moment.duration_since(self.began.0).as_secs_f64() * 1e3 / self.trace.step_ms() as f64;
         let (from, to) = (self.sample(vehicle, steps as usize), self.sample(vehicle, steps as usize + 1));
-        let metres = from.position.distance(&to.position).as_metres();
-        from.position.moved(from.position.bearing(&to.position), metres * steps.fract())
+        from.towards(&to, steps.fract())
     }
 
     /// There and back again, so that nobody is elsewhere at once when the recording ends. Vehicles beyond the recorded
@@ -95,7 +91,9 @@ impl Traffic {
                 }
                 let sequence = last.as_ref().map_or(0, |(.., sequence)| sequence.wrapping_add(1));
                 *last = Some((step, sample, sequence));
-                let (topic, payload) = self.beacon(vehicle, step, &sample, sequence);
+                let at = UnixMillis(self.began.1.0 + step as u64 * step_ms);
+                let (topic, beacon) = sample.beacon(Self::id(vehicle), sequence, at, 0);
+                let payload = beacon.encode();
                 self.sent.set(self.sent.get() + 1);
                 self.bytes.set(self.bytes.get() + payload.len() as u64);
                 if client.publish(topic, payload, PublishOptions::new(QoS::AtMostOnce)).await.is_err() {
@@ -103,25 +101,6 @@ impl Traffic {
                 }
             }
         }
-    }
-
-    fn beacon(&self, vehicle: usize, step: usize, sample: &Sample, sequence: u16) -> (String, Vec<u8>) {
-        let agent = Self::id(vehicle);
-        let at = UnixMillis(self.began.1 + step as u64 * self.trace.step_ms());
-        let beacon = Beacon {
-            agent: agent.clone(),
-            epoch: 1,
-            sequence,
-            kind: Kind::Vehicle,
-            time: wire_time(Timestamp::START, at, Timestamp::START),
-            position: sample.position,
-            accuracy: Some(2.0),
-            motion: Some(sample.motion),
-            services: 0,
-            ttl: Duration::from_secs(3),
-            seal: None,
-        };
-        (Topic::Beacon { cell: Cell::at(&sample.position), agent }.to_string(), beacon.encode())
     }
 }
 
@@ -132,11 +111,6 @@ fn due(before: &Sample, now: &Sample, millis: u64) -> bool {
         || turn.min(360.0 - turn) > 4.0
         || (now.motion.speed - before.motion.speed).abs() > 0.5
         || before.position.distance(&now.position).as_metres() > 4.0
-}
-
-fn wall() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Recorded steps of a vehicle.

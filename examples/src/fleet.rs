@@ -2,26 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rumqttc::{AsyncClient, MqttOptions, PublishOptions, QoS};
 use tokio::sync::watch;
 use tokio::time;
 use wayside_protocols::mqtt::announcement::Announcement;
-use wayside_protocols::mqtt::beacon::{Beacon, digest, wire_time};
-use wayside_protocols::mqtt::cell::Cell;
+use wayside_protocols::mqtt::beacon::{Beacon, digest};
 use wayside_protocols::mqtt::topic::Topic;
 use wayside_protocols::service::{AgentId, Kind, Label, NameError, Service, ServiceId, ServiceName};
-use wayside_protocols::time::{Timestamp, UnixMillis};
+use wayside_protocols::time::Timestamp;
 
-use crate::trace::Trace;
+use crate::trace::{Trace, wall};
 
-/// How long a beacon holds.
-const BEACON_HOLDS: Duration = Duration::from_secs(3);
 /// How long an announcement holds.
 const ANNOUNCEMENT_HOLDS: Duration = Duration::from_secs(600);
-/// One sigma of the vehicles' receivers, metres.
-pub const ACCURACY: f32 = 2.0;
 
 /// A fleet on the road.
 #[derive(Clone, Debug)]
@@ -117,22 +112,8 @@ impl Fleet {
 
     fn beacon(&self, vehicle: usize, step: usize, name: &ServiceName) -> (String, Beacon) {
         let agent = Self::agent(vehicle);
-        let sample = self.trace.sample(vehicle, step);
         let service = Self::offers(vehicle).then(|| ServiceId::of(&label(name), &agent));
-        let beacon = Beacon {
-            agent: agent.clone(),
-            epoch: 1,
-            sequence: step as u16,
-            kind: Kind::Vehicle,
-            time: wire_time(Timestamp::START, wall(), Timestamp::START),
-            position: sample.position,
-            accuracy: Some(ACCURACY),
-            motion: Some(sample.motion),
-            services: digest(service.iter()),
-            ttl: BEACON_HOLDS,
-            seal: None,
-        };
-        (Topic::Beacon { cell: Cell::at(&sample.position), agent }.to_string(), beacon)
+        self.trace.sample(vehicle, step).beacon(agent, step as u16, wall(), digest(service.iter()))
     }
 }
 
@@ -149,9 +130,4 @@ fn announcement(vehicle: usize, name: &ServiceName) -> (String, Announcement) {
     service.agent = Some(agent.clone());
     let announcement = Announcement::from_service(&service, ANNOUNCEMENT_HOLDS, wall(), Timestamp::START);
     (Topic::Announcement { cell: None, name: name.clone(), agent, id }.to_string(), announcement)
-}
-
-fn wall() -> UnixMillis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

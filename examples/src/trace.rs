@@ -5,7 +5,14 @@
 //! and step the change of latitude and longitude (1e-7 degrees), heading (0.01 degrees) and speed (cm/s) since the
 //! step before, as zigzag variable-length integers.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use wayside_protocols::mqtt::beacon::{Beacon, wire_time};
+use wayside_protocols::mqtt::cell::Cell;
+use wayside_protocols::mqtt::topic::Topic;
 use wayside_protocols::place::{Motion, Position};
+use wayside_protocols::service::{AgentId, Kind};
+use wayside_protocols::time::{Timestamp, UnixMillis};
 
 /// Where one vehicle was at one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,6 +21,39 @@ pub struct Sample {
     pub position: Position,
     /// How it moved.
     pub motion: Motion,
+}
+
+impl Sample {
+    /// What `agent` says that is here at `at`, and under which topic: known to 2 m, for three seconds.
+    pub fn beacon(&self, agent: AgentId, sequence: u16, at: UnixMillis, services: u32) -> (String, Beacon) {
+        let topic = Topic::Beacon { cell: Cell::at(&self.position), agent: agent.clone() };
+        let beacon = Beacon {
+            agent,
+            epoch: 1,
+            sequence,
+            kind: Kind::Vehicle,
+            time: wire_time(Timestamp::START, at, Timestamp::START),
+            position: self.position,
+            accuracy: Some(2.0),
+            motion: Some(self.motion),
+            services,
+            ttl: Duration::from_secs(3),
+            seal: None,
+        };
+        (topic.to_string(), beacon)
+    }
+
+    /// The place that is `part` (0 to 1) of the way to `next`, on a straight line.
+    pub fn towards(&self, next: &Self, part: f64) -> Position {
+        let metres = self.position.distance(&next.position).as_metres();
+        self.position.moved(self.position.bearing(&next.position), metres * part)
+    }
+}
+
+/// What the wall clock shows.
+pub fn wall() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// A recording.

@@ -16,7 +16,7 @@ use wayside_protocols::service::Value;
 use wayside_protocols::sighting::{Claim, LinkId, Sighting};
 use wayside_protocols::time::{Duration, Timestamp, UnixMillis};
 
-use crate::fuzz_modbus;
+use crate::{fuzz_devices, fuzz_modbus};
 
 /// A beacon.
 pub fn beacon(bytes: &[u8]) {
@@ -25,7 +25,7 @@ pub fn beacon(bytes: &[u8]) {
     assert_eq!(Beacon::decode(&written).as_ref(), Ok(&beacon), "{written:02x?}");
     let (service, ttl) = beacon.service(WALL, NOW);
     assert!(!ttl.is_zero() && service.fix.is_some_and(|fix| fix.time <= NOW));
-    assert!(beacon.agrees_with(&beacon.agent, Cell::at(&beacon.position)).is_ok());
+    assert!(beacon.agrees_with(beacon.agent.as_str(), Cell::at(&beacon.position)).is_ok());
 }
 
 /// An announcement: a line that names its topic, then the payload.
@@ -149,8 +149,8 @@ fn settle(browser: &mut Browser, now: Timestamp) {
 /// Takes whatever bytes there are, and must come back.
 pub type Target = fn(&[u8]);
 
-/// Every function here and in [`fuzz_modbus`] by its name.
-pub const TARGETS: [(&str, Target); 9] = [
+/// Every function here, in [`fuzz_modbus`] and in [`fuzz_devices`] by its name.
+pub const TARGETS: [(&str, Target); 14] = [
     ("beacon", beacon),
     ("announcement", announcement),
     ("presence", presence),
@@ -160,6 +160,11 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("modbus_identification", fuzz_modbus::identification),
     ("modbus_sunspec", fuzz_modbus::sunspec),
     ("modbus_reading", fuzz_modbus::reading),
+    ("modbus_target", fuzz_devices::modbus_target),
+    ("modbus_profile", fuzz_devices::modbus_profile),
+    ("gpsd", fuzz_devices::gpsd),
+    ("enip", fuzz_devices::enip),
+    ("bacnet", fuzz_devices::bacnet),
 ];
 
 /// 2026-11-22, as the wall clock of the one who reads.

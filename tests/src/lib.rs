@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod etcd;
 pub mod figure;
 pub mod fuzz;
+pub mod fuzz_devices;
 pub mod fuzz_modbus;
 pub mod http;
 pub mod mdns;

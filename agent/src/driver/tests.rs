@@ -6,9 +6,13 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use wayside_core::agent::io::{Refusal, Settings};
 use wayside_core::limits::Limits;
-use wayside_core::query::Query;
+use wayside_core::query::{Centre, Near, Query};
 use wayside_core::registration::Registration;
 use wayside_core::watch::{Filter, WatchEvent};
+use wayside_protocols::mqtt::beacon::Beacon;
+use wayside_protocols::mqtt::cell::Cell;
+use wayside_protocols::mqtt::topic::Topic;
+use wayside_protocols::place::{Distance, Fix, Position};
 use wayside_protocols::service::{Kind, Service};
 use wayside_protocols::sighting::{LinkId, Sighting, Source};
 
@@ -147,6 +151,40 @@ async fn requests_beyond_the_queue_are_told_so() {
     waiting.iter().for_each(JoinHandle::abort);
 }
 
+/// Beacons come as fast as the loop takes them: about 100,000 a second here, more in a release build.
+#[tokio::test(start_paused = true)]
+async fn a_critical_question_waits_for_no_more_beacons_than_one_turn_hears() {
+    let world = World::start(Edges::default());
+    let mut unit = registration("rsu");
+    unit.service.critical = true;
+    unit.service.fix = Some(Fix::fixed(here(), 1.0, Timestamp::START));
+    world.handle.register(unit).await.unwrap();
+    let inbox = world.inbox.clone();
+    let flood = tokio::spawn(async move {
+        for number in 0_u32.. {
+            let (vehicle, turn) = (number % 1_000, number / 1_000);
+            inbox.tell(beacon(vehicle, turn as u16)).await;
+        }
+    });
+    let heard = async || world.handle.read(|agent, _| agent.counters().get("beacons_total")).await.unwrap();
+    while heard().await < 2_000 {
+        task::yield_now().await;
+    }
+    let mut question = Query::new("charging".parse().ok());
+    (question.critical, question.deadline) = (true, Some(Duration::from_millis(20)));
+    question.near = Some(Near { centre: Centre::At(here()), radius: Distance::metres(100) });
+    let mut most = 0;
+    for _ in 0..500 {
+        let before = heard().await;
+        let answer = world.handle.ask(question.clone()).await.unwrap();
+        most = most.max(heard().await - before);
+        assert_eq!(answer.matches.len(), 1, "the unit stands here");
+    }
+    flood.abort();
+    // From one look to the next there are two questions, and each finds at most one turn under way.
+    assert!((1..=2 * BATCH as u64).contains(&most), "{most} beacons were heard while a question waited");
+}
+
 struct World {
     handle: Handle,
     inbox: Inbox,
@@ -210,6 +248,30 @@ fn sighting(id: &str, turn: u32) -> Message {
     let mut service = Service::new(id.parse().unwrap(), "charging".parse().unwrap(), Kind::Device);
     service.priority = turn as u8;
     Message::Heard(Sighting::alive(Source::Mdns(LinkId(1)), service, Duration::from_secs(120)))
+}
+
+fn here() -> Position {
+    Position::new(48.8566, 2.3522).unwrap()
+}
+
+/// Of a vehicle that drives east, 1 m a turn.
+fn beacon(vehicle: u32, turn: u16) -> Message {
+    let position = here().moved(0.0, f64::from(vehicle)).moved(90.0, f64::from(turn));
+    let beacon: Beacon = Beacon {
+        agent: format!("veh-{vehicle}").parse().unwrap(),
+        epoch: 1,
+        sequence: turn,
+        kind: Kind::Vehicle,
+        time: None,
+        position,
+        accuracy: Some(2.0),
+        motion: None,
+        services: 0,
+        ttl: Duration::from_secs(30),
+        seal: None,
+    };
+    let topic = Topic::Beacon { cell: Cell::at(&position), agent: beacon.agent.clone() };
+    Message::Published { topic: topic.to_string().into(), payload: beacon.encode(), retained: false }
 }
 
 fn noise() -> Message {

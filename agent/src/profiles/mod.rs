@@ -61,6 +61,15 @@ pub fn check(paths: &[PathBuf]) -> (usize, Vec<Problem>) {
     (files.len(), problems)
 }
 
+/// The profile in `text`, or everything that is wrong with it; `path` only says where it is from.
+///
+/// # Errors
+/// As said.
+pub fn parse(path: &Path, text: &str) -> Result<Profile, Vec<Problem>> {
+    let mut problems = Vec::new();
+    file::read(path, text, &mut problems).ok_or(problems)
+}
+
 fn listed(dir: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,

@@ -14,6 +14,7 @@ mod packed;
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::borrow::Borrow;
 
 use self::packed::Wire;
 use super::cell::Cell;
@@ -21,11 +22,11 @@ use crate::place::{Fix, Motion, OutOfRange, Position};
 use crate::service::{AgentId, Kind, NameError, Service, ServiceId, ServiceName};
 use crate::time::{Duration, Timestamp, UnixMillis};
 
-/// One beacon.
+/// One beacon. Its sender is an [`AgentId`], or in a [`Glimpse`] the text that stands for one.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Beacon {
+pub struct Beacon<A = AgentId> {
     /// Who.
-    pub agent: AgentId,
+    pub agent: A,
     /// How often it has started.
     pub epoch: u32,
     /// Counts the beacons of one life, modulo 2^16.
@@ -47,6 +48,10 @@ pub struct Beacon {
     /// Its signature, carried along unread.
     pub seal: Option<Seal>,
 }
+
+/// A beacon as it lies in its bytes: every number in it has been checked, and nothing was copied. Whether its agent is an
+/// id at all has not been looked at.
+pub type Glimpse<'a> = Beacon<&'a str>;
 
 /// A signature (Ed25519) over everything before it. Nothing here checks it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,33 +134,6 @@ impl Beacon {
         bytes
     }
 
-    /// Which beacon this is: epoch and sequence.
-    pub fn stamp(&self) -> (u32, u16) {
-        (self.epoch, self.sequence)
-    }
-
-    /// Whether this was sent after the beacon with the stamp `previous`: in a later life, or later in the same one,
-    /// counting modulo 2^16 as RFC 1982 has it. Forget `previous` with its beacon's ttl, or an agent that lost its
-    /// epoch is deaf to you for ever.
-    pub fn newer_than(&self, previous: (u32, u16)) -> bool {
-        let (epoch, sequence) = previous;
-        let ahead = self.sequence.wrapping_sub(sequence);
-        self.epoch > epoch || (self.epoch == epoch && ahead != 0 && ahead < 1 << 15)
-    }
-
-    /// Checks that it belongs where it was published.
-    ///
-    /// # Errors
-    /// As [`Glimpse::agrees_with`].
-    pub fn agrees_with(&self, agent: &AgentId, cell: Option<Cell>) -> Result<(), BeaconError> {
-        self.glimpse().agrees_with(agent.as_str(), cell)
-    }
-
-    /// Where it was, on our own clock, heard at `now` when our wall clock showed `wall`.
-    pub fn fix(&self, wall: UnixMillis, now: Timestamp) -> Fix {
-        self.glimpse().fix(wall, now)
-    }
-
     /// The agent as the service `wayside` that it is, and how long that holds.
     pub fn service(&self, wall: UnixMillis, now: Timestamp) -> (Service, Duration) {
         let mut service = Service::new(ServiceId::agent(&self.agent), ServiceName::wayside(), self.kind);
@@ -168,47 +146,8 @@ impl Beacon {
 impl Beacon {
     /// The same, lent.
     pub fn glimpse(&self) -> Glimpse<'_> {
-        Glimpse {
-            agent: self.agent.as_str(),
-            epoch: self.epoch,
-            sequence: self.sequence,
-            kind: self.kind,
-            time: self.time,
-            position: self.position,
-            accuracy: self.accuracy,
-            motion: self.motion,
-            services: self.services,
-            ttl: self.ttl,
-            seal: self.seal,
-        }
+        self.of(self.agent.as_str())
     }
-}
-
-/// A beacon as it lies in its bytes: every number in it has been checked, and nothing was copied.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Glimpse<'a> {
-    /// Who; whether that is an id at all has not been looked at.
-    pub agent: &'a str,
-    /// How often it has started.
-    pub epoch: u32,
-    /// Counts the beacons of one life, modulo 2^16.
-    pub sequence: u16,
-    /// What it is.
-    pub kind: Kind,
-    /// When it was there, as in [`Beacon`].
-    pub time: Option<u32>,
-    /// Where it was.
-    pub position: Position,
-    /// How sure that is: one sigma, metres.
-    pub accuracy: Option<f32>,
-    /// How it moved.
-    pub motion: Option<Motion>,
-    /// [`digest`] of the services it offers; 0 says nothing of them.
-    pub services: u32,
-    /// How long this holds.
-    pub ttl: Duration,
-    /// Its signature.
-    pub seal: Option<Seal>,
 }
 
 impl<'a> Glimpse<'a> {
@@ -240,29 +179,23 @@ impl<'a> Glimpse<'a> {
     /// # Errors
     /// [`BeaconError::Name`] if the id in it is none.
     pub fn beacon(&self) -> Result<Beacon, BeaconError> {
-        Ok(Beacon {
-            agent: self.agent.parse()?,
-            epoch: self.epoch,
-            sequence: self.sequence,
-            kind: self.kind,
-            time: self.time,
-            position: self.position,
-            accuracy: self.accuracy,
-            motion: self.motion,
-            services: self.services,
-            ttl: self.ttl,
-            seal: self.seal,
-        })
+        Ok(self.of(self.agent.parse()?))
     }
+}
 
+impl<A> Beacon<A> {
     /// Checks that it belongs where it was published.
     ///
     /// # Errors
     /// [`BeaconError::Disagrees`] if the topic names another agent, or a cell that does not admit the position
     /// ([`Cell::admits`]). No cell (`-/-`) admits everything.
-    pub fn agrees_with(&self, agent: &str, cell: Option<Cell>) -> Result<(), BeaconError> {
-        if self.agent != agent {
-            let (topic, payload) = (text(agent), text(self.agent));
+    pub fn agrees_with(&self, agent: &str, cell: Option<Cell>) -> Result<(), BeaconError>
+    where
+        A: Borrow<str>,
+    {
+        let own = self.agent.borrow();
+        if own != agent {
+            let (topic, payload) = (text(agent), text(own));
             return Err(BeaconError::Disagrees { field: "agent", topic, payload });
         }
         match cell {
@@ -287,6 +220,32 @@ impl<'a> Glimpse<'a> {
     /// Which beacon this is: epoch and sequence.
     pub fn stamp(&self) -> (u32, u16) {
         (self.epoch, self.sequence)
+    }
+
+    /// Whether this was sent after the beacon with the stamp `previous`: in a later life, or later in the same one,
+    /// counting modulo 2^16 as RFC 1982 has it. Forget `previous` with its beacon's ttl, or an agent that lost its
+    /// epoch is deaf to you for ever.
+    pub fn newer_than(&self, previous: (u32, u16)) -> bool {
+        let (epoch, sequence) = previous;
+        let ahead = self.sequence.wrapping_sub(sequence);
+        self.epoch > epoch || (self.epoch == epoch && ahead != 0 && ahead < 1 << 15)
+    }
+
+    /// The same of another sender.
+    fn of<B>(&self, agent: B) -> Beacon<B> {
+        Beacon {
+            agent,
+            epoch: self.epoch,
+            sequence: self.sequence,
+            kind: self.kind,
+            time: self.time,
+            position: self.position,
+            accuracy: self.accuracy,
+            motion: self.motion,
+            services: self.services,
+            ttl: self.ttl,
+            seal: self.seal,
+        }
     }
 }
 

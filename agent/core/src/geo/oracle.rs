@@ -276,7 +276,7 @@ fn ten_thousand_at_one_point_come_and_go_without_a_crowd_in_the_tree() {
 fn a_crowd_at_one_point_costs_others_nothing() {
     let mut index = GeoIndex::new();
     let here = Position::new(48.8566, 2.3522).unwrap();
-    let crowd = 100_000;
+    let crowd = 1_000_000;
     for key in 0..crowd {
         index.place(Key(key), &Fix::fixed(here, 1.0, Timestamp::START)).unwrap();
     }

@@ -66,17 +66,17 @@ fn a_clock_in_1970_tells_no_time() {
 #[test]
 fn a_beacon_in_the_wrong_topic_is_refused() {
     let beacon = beacon();
-    let (me, other) = (beacon.agent.clone(), "car-18".parse().unwrap());
+    let (me, other) = (beacon.agent.clone(), "car-18".parse::<AgentId>().unwrap());
     let here = Cell::at(&beacon.position);
-    assert_eq!(beacon.agrees_with(&me, here), Ok(()));
-    assert_eq!(beacon.agrees_with(&me, None), Ok(()));
+    assert_eq!(beacon.agrees_with(me.as_str(), here), Ok(()));
+    assert_eq!(beacon.agrees_with(me.as_str(), None), Ok(()));
     assert_eq!(
-        beacon.agrees_with(&other, here).unwrap_err().to_string(),
+        beacon.agrees_with(other.as_str(), here).unwrap_err().to_string(),
         "beacon agent car-17 does not belong in a topic of agent car-18"
     );
     let elsewhere = "1202200110/12310".parse().ok();
     assert_eq!(
-        beacon.agrees_with(&me, elsewhere).unwrap_err().to_string(),
+        beacon.agrees_with(me.as_str(), elsewhere).unwrap_err().to_string(),
         "beacon cell 48.856600,2.352200 does not belong in a topic of cell 1202200110/12310"
     );
 }

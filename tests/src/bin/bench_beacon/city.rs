@@ -1,14 +1,13 @@
 //! How often the vehicles of the recorded city speak.
 
 use wayside_core::agent::Agent;
-use wayside_core::agent::io::{Input, Output, Settings};
-use wayside_core::limits::Limits;
+use wayside_core::agent::io::{Input, Output};
 use wayside_protocols::place::Fix;
 use wayside_protocols::service::Kind;
 use wayside_protocols::time::{Duration, Timestamp};
 use wayside_tests::figure::tell;
 
-use crate::scene::WALL;
+use crate::scene::{WALL, settings};
 use crate::trace::Trace;
 
 pub(crate) fn measure() {
@@ -16,7 +15,8 @@ pub(crate) fn measure() {
     let steps = SECONDS * 1_000 / city.step_ms();
     let (mut count, mut longest) = (0usize, 0);
     for vehicle in 0..city.vehicles() {
-        let mut agent = vehicle_agent(vehicle);
+        let settings = settings(&format!("veh-{vehicle:08}"), Kind::Vehicle, vehicle as u64);
+        let mut agent = Agent::new(settings, Timestamp::START);
         let mut now = Timestamp::START;
         agent.handle(Input::Wall(WALL), now);
         agent.handle(Input::BrokerUp { session_present: false }, now);
@@ -45,30 +45,6 @@ pub(crate) fn measure() {
     tell("beacon_bytes", longest as f64, "B");
     tell("beacon_city_rate", each / SECONDS as f64, "Hz");
     tell("beacon_city_of_fixes", 100.0 * each / steps as f64, "%");
-}
-
-fn vehicle_agent(vehicle: usize) -> Agent {
-    let settings = Settings {
-        id: format!("veh-{vehicle:08}").parse().expect("an id"),
-        kind: Kind::Vehicle,
-        version: "bench",
-        epoch: 1,
-        seed: vehicle as u64,
-        position: None,
-        services: Vec::new(),
-        restored: Vec::new(),
-        mdns: false,
-        browse: Vec::new(),
-        announce_devices: false,
-        things: None,
-        api_port: None,
-        rotate: None,
-        events: false,
-        upstream: Default::default(),
-        kept: Vec::new(),
-        limits: Limits::default(),
-    };
-    Agent::new(settings, Timestamp::START)
 }
 
 const SECONDS: u64 = 60;

@@ -7,11 +7,15 @@ use wayside_core::agent::io::{Input, Settings};
 use wayside_core::limits::Limits;
 use wayside_core::query::{Centre, Near, Query};
 use wayside_protocols::mqtt::beacon::Beacon;
+use wayside_protocols::mqtt::cell::Cell;
+use wayside_protocols::mqtt::topic::Topic;
 use wayside_protocols::place::{Distance, Motion, Position};
-use wayside_protocols::service::Kind;
+use wayside_protocols::service::{AgentId, Kind};
 use wayside_protocols::time::{Duration, Timestamp, UnixMillis};
-
-use crate::visible::{LATITUDE, LONGITUDE, id, message};
+use wayside_tests::broker::Broker;
+use wayside_tests::publisher::Publisher;
+use wayside_tests::wait::eventually;
+use wayside_tests::wayside::Wayside;
 
 /// The middle of the city.
 pub(crate) fn centre() -> Position {
@@ -26,13 +30,21 @@ pub(crate) fn agent(neighbours: usize) -> Agent {
         presences: (2 * neighbours).max(16_384),
         ..Limits::default()
     };
-    let settings = Settings {
-        id: "gw-1".parse().expect("an id"),
-        kind: Kind::Gateway,
+    let settings = Settings { position: Some((centre(), 1.0)), limits, ..settings("gw-1", Kind::Gateway, 1) };
+    let mut agent = Agent::new(settings, Timestamp::START);
+    agent.handle(Input::Wall(WALL), Timestamp::START);
+    agent
+}
+
+/// An agent that hears nothing by itself.
+pub(crate) fn settings(name: &str, kind: Kind, seed: u64) -> Settings {
+    Settings {
+        id: id(name),
+        kind,
         version: "bench",
         epoch: 1,
-        seed: 1,
-        position: Some((centre(), 1.0)),
+        seed,
+        position: None,
         services: Vec::new(),
         restored: Vec::new(),
         mdns: false,
@@ -44,11 +56,41 @@ pub(crate) fn agent(neighbours: usize) -> Agent {
         events: false,
         upstream: Default::default(),
         kept: Vec::new(),
-        limits,
-    };
-    let mut agent = Agent::new(settings, Timestamp::START);
-    agent.handle(Input::Wall(WALL), Timestamp::START);
-    agent
+        limits: Limits::default(),
+    }
+}
+
+/// The built agent in the middle of the city, and somebody to publish beacons, once it hears them.
+pub(crate) fn listening(broker: &Broker) -> (Wayside, Publisher) {
+    let agent = Wayside::start(
+        None,
+        &format!(
+            "id = \"gw-1\"\nkind = \"gateway\"\n[position]\nlat = {LATITUDE}\nlon = {LONGITUDE}\n\
+             [mdns]\nenabled = false\n[mqtt]\nurl = \"{}\"\n",
+            broker.url()
+        ),
+    );
+    let mut publisher = Publisher::tcp(broker.port(), "vehicles").expect("mosquitto takes the vehicles");
+    let traffic = Traffic::new(1, 100.0);
+    let mut turn = 0;
+    eventually(PATIENCE, "the agent hears beacons", || {
+        let (topic, payload) = traffic.named("first", 0, turn);
+        turn += 1;
+        publisher.publish(&topic, &payload, false).expect("mosquitto takes a beacon");
+        agent.instance("wayside", "first")
+    });
+    (agent, publisher)
+}
+
+/// A beacon as it is published.
+pub(crate) fn message(beacon: &Beacon) -> (String, Vec<u8>) {
+    let topic = Topic::Beacon { cell: Cell::at(&beacon.position), agent: beacon.agent.clone() };
+    (topic.to_string(), beacon.encode())
+}
+
+/// An id.
+pub(crate) fn id(name: &str) -> AgentId {
+    name.parse().expect("letters, digits and dashes are an id")
 }
 
 /// Vehicles on a square around the centre, each on a street of its own.
@@ -64,6 +106,10 @@ impl Traffic {
 
     /// Where `vehicle` is at its `turn`: 3 m on each time, forth and back.
     pub(crate) fn beacon(&self, vehicle: usize, turn: u64) -> (String, Vec<u8>) {
+        self.named(&format!("veh-{vehicle:08}"), vehicle, turn)
+    }
+
+    fn named(&self, name: &str, vehicle: usize, turn: u64) -> (String, Vec<u8>) {
         let scatter = |n: u64| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 11) as f64 / (1u64 << 53) as f64;
         let number = vehicle as u64;
         let leg = (turn as f64 * 3.0 + scatter(number * 3 + 7) * self.side) % (2.0 * self.side);
@@ -71,7 +117,7 @@ impl Traffic {
         let north = scatter(number * 3 + 1) * self.side;
         let position = centre().moved(0.0, north - self.side / 2.0).moved(90.0, east - self.side / 2.0);
         let beacon = Beacon {
-            agent: id(&format!("veh-{vehicle:08}")),
+            agent: id(name),
             epoch: 1,
             sequence: turn as u16,
             kind: Kind::Vehicle,
@@ -130,5 +176,9 @@ pub(crate) fn rss() -> f64 {
     pages * 4_096.0
 }
 
+/// How long anything may take at the start.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+const LATITUDE: f64 = 48.8566;
+const LONGITUDE: f64 = 2.3522;
 /// 2026-01-01 00:00 UTC.
 pub(crate) const WALL: UnixMillis = UnixMillis(1_767_225_600_000);

@@ -2,36 +2,26 @@
 
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use wayside_protocols::mqtt::beacon::{Beacon, wire_time};
-use wayside_protocols::mqtt::cell::Cell;
-use wayside_protocols::mqtt::topic::Topic;
-use wayside_protocols::place::{Motion, Position};
-use wayside_protocols::service::{AgentId, Kind};
-use wayside_protocols::time::{Timestamp, UnixMillis};
+use wayside_protocols::place::Motion;
+use wayside_protocols::service::Kind;
+use wayside_protocols::time::Timestamp;
 use wayside_tests::broker::Broker;
 use wayside_tests::figure::{millis, quantile, tell};
-use wayside_tests::publisher::Publisher;
-use wayside_tests::wait::eventually;
 use wayside_tests::wayside::Wayside;
+
+use crate::scene::{PATIENCE, centre, id, listening, message};
+use crate::trace::wall;
 
 /// 200 vehicles in turn send 2,000 beacons in all, 100 a second: each one every two seconds, since a watcher is told once
 /// a second that somebody has moved.
 pub(crate) fn measure() {
     let broker = Broker::start();
-    let agent = Wayside::start(
-        None,
-        &format!(
-            "id = \"gw-1\"\nkind = \"gateway\"\n[position]\nlat = {LATITUDE}\nlon = {LONGITUDE}\n\
-             [mdns]\nenabled = false\n[mqtt]\nurl = \"{}\"\n",
-            broker.url()
-        ),
-    );
+    let (agent, mut publisher) = listening(&broker);
     let events = watch(&agent);
-    let mut publisher = Publisher::tcp(broker.port(), "vehicles").expect("mosquitto takes the vehicles");
-    await_subscribed(&mut publisher, &agent);
 
     let start = Instant::now();
     let mut times = Vec::new();
@@ -68,17 +58,6 @@ fn watch(agent: &Wayside) -> Receiver<(Instant, Value)> {
     receiver
 }
 
-/// Until the agent has subscribed, its broker has nobody to hand beacons to.
-pub(crate) fn await_subscribed(publisher: &mut Publisher, agent: &Wayside) {
-    let mut sequence = 0;
-    eventually(PATIENCE, "the agent hears beacons", || {
-        let (topic, payload) = message(&Beacon { agent: id("first"), sequence, ..beacon(0) });
-        sequence += 1;
-        publisher.publish(&topic, &payload, false).expect("mosquitto takes a beacon");
-        agent.instance("wayside", "first")
-    });
-}
-
 /// When the event of `beacon` was read.
 fn seen(events: &Receiver<(Instant, Value)>, beacon: &Beacon) -> Instant {
     let agrees = |data: &Value| {
@@ -100,8 +79,7 @@ fn seen(events: &Receiver<(Instant, Value)>, beacon: &Beacon) -> Instant {
 
 fn beacon(number: u32) -> Beacon {
     let (vehicle, turn) = (number % VEHICLES, number / VEHICLES);
-    let centre = Position::new(LATITUDE, LONGITUDE).expect("the centre is a place");
-    let lane = centre.moved(0.0, f64::from(vehicle) * 3.0);
+    let lane = centre().moved(0.0, f64::from(vehicle) * 3.0);
     Beacon {
         agent: id(&format!("veh-{vehicle}")),
         epoch: 1,
@@ -117,23 +95,6 @@ fn beacon(number: u32) -> Beacon {
     }
 }
 
-pub(crate) fn message(beacon: &Beacon) -> (String, Vec<u8>) {
-    let topic = Topic::Beacon { cell: Cell::at(&beacon.position), agent: beacon.agent.clone() };
-    (topic.to_string(), beacon.encode())
-}
-
-pub(crate) fn id(name: &str) -> AgentId {
-    name.parse().expect("letters, digits and dashes are an id")
-}
-
-pub(crate) fn wall() -> UnixMillis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
 const BEACONS: u32 = 2_000;
 const VEHICLES: u32 = 200;
 const PACE: Duration = Duration::from_millis(10);
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
-pub(crate) const LATITUDE: f64 = 48.8566;
-pub(crate) const LONGITUDE: f64 = 2.3522;

@@ -5,26 +5,14 @@ use std::time::{Duration, Instant};
 use wayside_tests::broker::Broker;
 use wayside_tests::figure::tell;
 use wayside_tests::place::Scratch;
-use wayside_tests::publisher::Publisher;
 use wayside_tests::wait::eventually;
-use wayside_tests::wayside::Wayside;
 
-use crate::scene::Traffic;
-use crate::visible::{LATITUDE, LONGITUDE, await_subscribed};
+use crate::scene::{Traffic, listening};
 
 pub(crate) fn measure() {
     let broker = Broker::start_with_settings("allow_anonymous true\nmax_queued_messages 0\n");
     let scratch = Scratch::new();
-    let agent = Wayside::start(
-        None,
-        &format!(
-            "id = \"gw-1\"\nkind = \"gateway\"\n[position]\nlat = {LATITUDE}\nlon = {LONGITUDE}\n\
-             [mdns]\nenabled = false\n[mqtt]\nurl = \"{}\"\n",
-            broker.url()
-        ),
-    );
-    let mut publisher = Publisher::tcp(broker.port(), "vehicles").expect("mosquitto takes the vehicles");
-    await_subscribed(&mut publisher, &agent);
+    let (agent, mut publisher) = listening(&broker);
     let listener = broker.count("wayside/1/b/#", scratch.path());
     let traffic = Traffic::new(2_000, 800.0);
     let messages = || agent.metric(&["mqtt_messages_total"]);
