@@ -30,7 +30,7 @@ fn neighbours_find_the_devices_of_a_gateway_and_read_them_under_tls() {
     assert!(directory.contains("td=/.well-known/wot") && directory.contains(";7878;"), "{directory}");
 
     let other = Wayside::start(Some(&neighbour), "id = \"gw-2\"\n");
-    let known = eventually(LONG, "the other agent knows the device", || other.instances("modbus").pop());
+    let known = eventually(LONG, "the other agent knows the device", || other.instances("modbus.meter").pop());
     assert_eq!((&known["address"], &known["port"]), (&json!(plc.v4().to_string()), &json!(502)), "{known}");
 
     let base = format!("https://{}:7878", gateway.v4());
