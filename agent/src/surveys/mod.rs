@@ -1,221 +1,34 @@
 //! Surveys that somebody asks for while the agent runs: within the configured segments, a few at a time, each a task of
 //! its own that can be looked at, followed and stopped.
 
+mod picture;
 mod task;
+mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
-use std::str::FromStr;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use wayside_protocols::modbus::profile::Profiles;
-use wayside_protocols::modbus::segment::Segment;
 use wayside_protocols::modbus::survey::pace::Pace;
 use wayside_protocols::modbus::target::Target;
-use wayside_protocols::modbus::translate::{Placement, Quality};
-use wayside_protocols::modbus::unit::Unit;
+use wayside_protocols::modbus::translate::Placement;
 use wayside_protocols::place::Fix;
 use wayside_protocols::service::AgentId;
-use wayside_protocols::time::{Duration, Timestamp};
+use wayside_protocols::time::Timestamp;
 
 use crate::clock::Clock;
 use crate::config::ModbusSegment;
 use crate::driver::Inbox;
 use crate::io::bus::Bus;
-use crate::io::bus::findings::Findings;
-use crate::io::bus::keeper::{Devices, Known};
-use crate::io::inquire::{self, Found, Tally};
+use crate::io::bus::keeper::Devices;
+use crate::io::inquire;
 
+pub use picture::{Event, Haul, Picture, State, SurveyId};
 pub use task::Survey;
-
-/// By which protocol devices are looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Protocol {
-    /// Modbus TCP, RTU over TCP and RTU.
-    Modbus,
-    /// By datagram.
-    Datagram(inquire::Protocol),
-}
-
-impl Protocol {
-    /// Every one there is.
-    pub const ALL: [Self; 3] =
-        [Self::Modbus, Self::Datagram(inquire::Protocol::Enip), Self::Datagram(inquire::Protocol::Bacnet)];
-
-    /// The word for it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Modbus => "modbus",
-            Self::Datagram(datagram) => datagram.as_str(),
-        }
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Protocol {
-    type Err = UnknownProtocol;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|protocol| protocol.as_str() == text).ok_or(UnknownProtocol)
-    }
-}
-
-/// A word that names no protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("modbus, enip or bacnet")]
-pub struct UnknownProtocol;
-
-/// How good a device must be to be listed. What nobody has measured does not suffice.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Requirements {
-    /// Half of its replies come within this.
-    pub max_latency: Option<Duration>,
-    /// All its points can be had as often as this.
-    pub refresh: Option<Duration>,
-    /// At most this part of its replies is missing, 0 to 1.
-    pub loss: Option<f64>,
-}
-
-impl Requirements {
-    /// What a device with this round trip and quality lacks; `None` if it suffices.
-    pub fn lacks(&self, rtt: Duration, quality: Option<&Quality>) -> Option<String> {
-        let rtt = quality.map_or(rtt, |quality| quality.rtt_p50);
-        let millis = |time: Duration| time.as_micros() as f64 / 1e3;
-        if let Some(most) = self.max_latency.filter(|most| rtt > *most) {
-            return Some(format!("latency {} ms > {} ms", millis(rtt), millis(most)));
-        }
-        if let Some(most) = self.refresh {
-            match quality.map(|quality| quality.refresh) {
-                None => return Some("refresh is not measured".to_owned()),
-                Some(refresh) if refresh > most => {
-                    return Some(format!("refresh {} ms > {} ms", millis(refresh), millis(most)));
-                }
-                Some(_) => {}
-            }
-        }
-        let most = self.loss?;
-        match quality.map(|quality| f64::from(quality.loss)) {
-            None => Some("loss is not measured".to_owned()),
-            Some(loss) => (loss > most).then(|| format!("loss {loss:.4} > {most}")),
-        }
-    }
-}
-
-/// A survey that is wanted.
-#[derive(Clone, Debug)]
-pub struct Wanted {
-    /// By which protocol.
-    pub protocol: Protocol,
-    /// Whom to ask; none beyond what [`Surveys::allowed`] allows for that protocol.
-    pub segment: Segment,
-    /// How that was written.
-    pub named: Box<str>,
-    /// What its devices must be good for.
-    pub requirements: Requirements,
-}
-
-/// How far a survey is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It goes on.
-    Running,
-    /// Everybody was asked.
-    Finished,
-    /// It was stopped before that.
-    Stopped,
-}
-
-impl State {
-    /// The word for it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Finished => "finished",
-            Self::Stopped => "stopped",
-        }
-    }
-}
-
-/// Names a survey; alone in the lives of this agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SurveyId {
-    /// How often the agent had started.
-    pub epoch: u32,
-    /// Which survey since then, from 1.
-    pub serial: u32,
-}
-
-impl fmt::Display for SurveyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.epoch, self.serial)
-    }
-}
-
-impl FromStr for SurveyId {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (epoch, serial) = text.split_once('-').unwrap_or((text, ""));
-        Ok(Self { epoch: epoch.parse()?, serial: serial.parse()? })
-    }
-}
-
-/// What a survey has brought so far.
-#[derive(Clone, Debug)]
-pub struct Picture {
-    /// Which survey.
-    pub id: SurveyId,
-    /// What was wanted.
-    pub wanted: Wanted,
-    /// How far it is.
-    pub state: State,
-    /// How long it has taken.
-    pub elapsed: Duration,
-    /// Whom it found.
-    pub haul: Haul,
-}
-
-/// Whom a survey found.
-#[derive(Clone, Debug)]
-pub enum Haul {
-    /// By Modbus; `known` says under which service each is kept, and how well it answers.
-    Modbus {
-        /// Devices and hosts.
-        findings: Findings,
-        /// What the keeper knows of them.
-        known: BTreeMap<(Target, Unit), Known>,
-    },
-    /// By datagram.
-    Datagrams {
-        /// Devices, with what the configuration says of them.
-        found: Vec<(Found, Placement)>,
-        /// What was sent.
-        tally: Tally,
-        /// Addresses that were not asked to the end yet.
-        left: usize,
-    },
-}
-
-/// What whoever follows a survey is told.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// A Modbus device; said again of the same unit, it replaces what was said before.
-    Device(Box<Known>),
-    /// A device found by datagram.
-    Answered(Box<(Found, Placement)>),
-    /// How far it is; at most four times a second.
-    Progress(Box<Picture>),
-    /// It is over. Nothing comes after this.
-    Ended(Box<Picture>),
-}
+pub use wanted::{Protocol, Requirements, UnknownProtocol, Wanted};
 
 /// Why no survey was begun.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -425,39 +238,3 @@ fn conflict(kept: &BTreeMap<SurveyId, Survey>, wanted: &Wanted) -> Option<NotBeg
 
 /// Orders that wait at the most; a further one waits with whoever gives it.
 const ORDERS: usize = 16;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_nobody_measured_does_not_suffice() {
-        let millis = Duration::from_millis;
-        let quality = Quality { rtt_p50: millis(20), rtt_p95: millis(60), loss: 0.02, refresh: millis(500) };
-        let wants = |max_latency, refresh, loss| Requirements { max_latency, refresh, loss };
-        for (requirements, quality, lacks) in [
-            (wants(None, None, None), None, None),
-            (wants(Some(millis(30)), None, None), None, Some("latency 40 ms > 30 ms")),
-            (wants(Some(millis(30)), Some(millis(500)), Some(0.02)), Some(&quality), None),
-            (wants(None, Some(millis(499)), None), Some(&quality), Some("refresh 500 ms > 499 ms")),
-            (wants(None, None, Some(0.01)), Some(&quality), Some("loss 0.0200 > 0.01")),
-            (wants(None, Some(millis(500)), None), None, Some("refresh is not measured")),
-            (wants(None, None, Some(1.0)), None, Some("loss is not measured")),
-        ] {
-            assert_eq!(requirements.lacks(millis(40), quality).as_deref(), lacks);
-        }
-    }
-
-    #[test]
-    fn ids_and_protocols_are_read_as_they_are_written() {
-        let id = SurveyId { epoch: 5, serial: 12 };
-        assert_eq!((id.to_string().parse(), "5-12"), (Ok(id), &*id.to_string()));
-        for bad in ["", "5", "5-", "-", "a-b", "5-12-1"] {
-            assert!(bad.parse::<SurveyId>().is_err(), "{bad}");
-        }
-        for protocol in Protocol::ALL {
-            assert_eq!(protocol.as_str().parse(), Ok(protocol));
-        }
-        assert_eq!("opcua".parse::<Protocol>(), Err(UnknownProtocol));
-    }
-}
