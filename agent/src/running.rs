@@ -59,7 +59,7 @@ impl Running {
         // The keys of a hash map are drawn by the system once a process: 64 bits that nobody can foresee.
         let seed = RandomState::new().build_hasher().finish();
         let id = identity::agent_id(config.id.as_ref(), &dir, seed);
-        let server = Server::bind(&config.api.listen).await?;
+        let server = secured(Server::bind(&config.api.listen).await?, config)?;
         let (journal, restored) = Journal::open(&dir, clock.wall());
         if let Some(trouble) = &restored.trouble {
             warn!(error = %trouble, "registrations are refused until the state directory can be written");
@@ -162,6 +162,23 @@ fn port(listen: &Listen) -> Option<u16> {
         Listen::Tcp(address) => Some(address.port()),
         Listen::Unix(_) => None,
     }
+}
+
+/// The API behind TLS, if it is to be.
+#[cfg(feature = "tls")]
+fn secured(server: Server, config: &Config) -> Result<Server, BindError> {
+    let Some(tls) = &config.api.tls else { return Ok(server) };
+    let files = crate::io::tls::ServerFiles {
+        cert: tls.cert_file.clone(),
+        key: tls.key_file.clone(),
+        client_ca: tls.client_ca_file.clone(),
+    };
+    files.load().map(|config| server.secured(config)).map_err(|error| BindError::Tls(error.to_string()))
+}
+
+#[cfg(not(feature = "tls"))]
+fn secured(server: Server, _config: &Config) -> Result<Server, BindError> {
+    Ok(server)
 }
 
 /// Starts every edge that the configuration wants, and gives the queues to them.

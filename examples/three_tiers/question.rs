@@ -27,9 +27,8 @@ pub(crate) async fn ask_until(api: SocketAddr, expected: Expected) -> io::Result
     loop {
         let (answer, took) = ask(api).await?;
         let first = &answer["instances"][0];
-        let right = answer["tier"] == expected.tier
-            && first["agent"] == expected.agent
-            && first["stale"] == expected.stale;
+        let right =
+            answer["tier"] == expected.tier && first["agent"] == expected.agent && first["stale"] == expected.stale;
         if right || started.elapsed() > PATIENCE {
             show(&answer, took, right);
             return Ok(right);
@@ -39,7 +38,8 @@ pub(crate) async fn ask_until(api: SocketAddr, expected: Expected) -> io::Result
 }
 
 async fn ask(api: SocketAddr) -> io::Result<(Value, Duration)> {
-    let question = json!({"service_name": "charging", "constraints": {"location": {"radius_m": 5_000}}, "deadline": "1s"});
+    let question =
+        json!({"service_name": "charging", "constraints": {"location": {"radius_m": 5_000}}, "deadline": "1s"});
     let body = question.to_string();
     let request = format!(
         "POST /v1/discovery/services HTTP/1.1\r\nhost: {api}\r\ncontent-type: application/json\r\n\

@@ -59,7 +59,11 @@ impl Scene {
         let api = api(&edge)?;
         let expected = |tier, agent, stale| Expected { tier, agent, stale };
         let mut tiers = VecDeque::from([
-            Tier { what: "Everything is there: the edge offers it itself.", expected: expected("local", "edge", false), agents: vec![] },
+            Tier {
+                what: "Everything is there: the edge offers it itself.",
+                expected: expected("local", "edge", false),
+                agents: vec![],
+            },
             Tier {
                 what: "The edge's own charger is withdrawn.",
                 expected: expected("neighbour", "gw-next", false),

@@ -74,6 +74,9 @@ pub enum BindError {
     /// Another program, or another agent, has it.
     #[error("{0} is in use by somebody who answers; stop that program or set api.listen to another place")]
     InUse(Listen),
+    /// Its certificate or key is not what it should be.
+    #[error("cannot speak TLS: {0}")]
+    Tls(String),
     /// The path exists and is no socket.
     #[error("{} exists and is no socket; remove it or set api.listen to another place", .0.display())]
     NoSocket(PathBuf),

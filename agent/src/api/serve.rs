@@ -15,6 +15,8 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+#[cfg(feature = "tls")]
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -32,6 +34,8 @@ use crate::api::{Api, Caps, routes};
 pub struct Server {
     listener: Listener,
     listen: Listen,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 impl Server {
@@ -42,7 +46,19 @@ impl Server {
     pub async fn bind(listen: &Listen) -> Result<Self, BindError> {
         let listener = Listener::bind(listen).await?;
         let real = listener.listen().map_err(|source| BindError::System { listen: listen.clone(), source })?;
-        Ok(Self { listener, listen: real })
+        Ok(Self {
+            listener,
+            listen: real,
+            #[cfg(feature = "tls")]
+            tls: None,
+        })
+    }
+
+    /// Speaks TLS on TCP from here on, as `config` has it.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn secured(self, config: Arc<rustls::ServerConfig>) -> Self {
+        Self { tls: Some(config), ..self }
     }
 
     /// Where it listens; the port is the one the system chose.
@@ -62,6 +78,8 @@ impl Server {
             api,
             caps,
             stopped,
+            #[cfg(feature = "tls")]
+            tls: self.tls.map(tokio_rustls::TlsAcceptor::from),
         };
         let mut tasks = JoinSet::new();
         tokio::pin!(stop);
@@ -112,6 +130,8 @@ struct Gate {
     seats: Arc<Semaphore>,
     turning_away: Arc<Semaphore>,
     stopped: watch::Receiver<bool>,
+    #[cfg(feature = "tls")]
+    tls: Option<tokio_rustls::TlsAcceptor>,
 }
 
 type Conversation = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -126,6 +146,10 @@ impl Gate {
                 // noticed a little later.
                 let _ = socket.set_tcp_nodelay(true);
                 let _ = socket.set_tcp_user_timeout(Some(self.caps.stall_time));
+                #[cfg(feature = "tls")]
+                if let Some(tls) = &self.tls {
+                    return Ok(self.admit_secured(stream, tls.clone()));
+                }
                 Ok(self.admit(stream))
             }
             Listener::Unix(listener, _) => {
@@ -133,6 +157,25 @@ impl Gate {
                 Ok(self.admit(stream))
             }
         }
+    }
+
+    /// The same behind TLS. Who is too many is not even greeted, and who does not finish greeting in the time of a head is
+    /// hung up on.
+    #[cfg(feature = "tls")]
+    fn admit_secured(&self, stream: TcpStream, tls: tokio_rustls::TlsAcceptor) -> Option<Conversation> {
+        let Ok(permit) = Arc::clone(&self.seats).try_acquire_owned() else {
+            self.api.tally.turned_away.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        self.api.tally.connections.fetch_add(1, Ordering::Relaxed);
+        let (router, caps, stopped) = (self.router.clone(), self.caps.clone(), self.stopped.clone());
+        Some(Box::pin(async move {
+            match timeout(caps.head_time, tls.accept(stream)).await {
+                Ok(Ok(stream)) => converse(stream, router, Seat::new(permit), caps, stopped).await,
+                Ok(Err(error)) => debug!(%error, "no TLS came about"),
+                Err(_) => debug!("no TLS came about in time"),
+            }
+        }))
     }
 
     fn admit<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Option<Conversation> {

@@ -146,7 +146,9 @@ fn crowd() {
         assert_eq!(reply.status, 200, "{}", reply.body);
     }
     redis.fill(&places);
-    eventually(Duration::from_secs(60), "all are there", || (region.metric(&["wayside_services "]) >= 0.0).then_some(()));
+    eventually(Duration::from_secs(60), "all are there", || {
+        (region.metric(&["wayside_services "]) >= 0.0).then_some(())
+    });
     let question = |n: u32| {
         let at = somewhere(n.wrapping_mul(2_654_435_761));
         let body = json!({"service_name": "charging", "farthest_tier": "neighbour", "all_tiers": true,
@@ -172,7 +174,21 @@ fn crowd() {
     tell("tiers_region_qps_1e5", ours, "1/s");
     let search = |n: u32| {
         let at = somewhere(n.wrapping_mul(2_654_435_761));
-        resp(&["GEOSEARCH", "g", "FROMLONLAT", &at.longitude().to_string(), &at.latitude().to_string(), "BYRADIUS", "500", "m", "ASC", "COUNT", "10", "WITHDIST", "WITHCOORD"])
+        resp(&[
+            "GEOSEARCH",
+            "g",
+            "FROMLONLAT",
+            &at.longitude().to_string(),
+            &at.latitude().to_string(),
+            "BYRADIUS",
+            "500",
+            "m",
+            "ASC",
+            "COUNT",
+            "10",
+            "WITHDIST",
+            "WITHCOORD",
+        ])
     };
     tell("tiers_redis_qps_1e5", load(redis.address, &search, &mut |lines| drop(read_resp(lines))), "1/s");
 }
@@ -242,7 +258,8 @@ fn gaps() {
 }
 
 fn asked(edge: &Wayside, name: &str, radius: u32, tier: &str) -> f64 {
-    let question = json!({"service_name": name, "constraints": {"location": {"lat": 48.85, "lon": 2.35, "radius_m": radius}}});
+    let question =
+        json!({"service_name": name, "constraints": {"location": {"lat": 48.85, "lon": 2.35, "radius_m": radius}}});
     let started = Instant::now();
     let reply = edge.ask("POST", SERVICES, Some(&question));
     let took = millis(started.elapsed());
@@ -300,7 +317,10 @@ impl Redis {
         let mut lines = BufReader::new(TcpStream::connect(self.address).expect("a connection"));
         for (n, at) in places.iter().enumerate() {
             let (lon, lat) = (at.longitude().to_string(), at.latitude().to_string());
-            lines.get_mut().write_all(resp(&["GEOADD", "g", &lon, &lat, &format!("s{n}")]).as_bytes()).expect("a write");
+            lines
+                .get_mut()
+                .write_all(resp(&["GEOADD", "g", &lon, &lat, &format!("s{n}")]).as_bytes())
+                .expect("a write");
             read_resp(&mut lines);
         }
     }
@@ -339,7 +359,8 @@ fn somewhere(n: u32) -> Position {
 fn registry(n: u8, more: &str, registry: &str) -> Wayside {
     let address = free_at(IpAddr::V4(Ipv4Addr::new(127, 0, 4, n)));
     let agent = Wayside::start_at(address, &format!("id = \"r{n}\"\nkind = \"software\"\n{QUIET}{more}{registry}"));
-    let following = || (agent.ask("GET", "/v1/discovery/health", None).json()["registry"]["footing"] == "following").then_some(());
+    let following =
+        || (agent.ask("GET", "/v1/discovery/health", None).json()["registry"]["footing"] == "following").then_some(());
     eventually(SOON, "the registry has caught up", following);
     agent
 }
