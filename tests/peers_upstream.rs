@@ -112,6 +112,40 @@ fn tls_is_believed_only_from_whom_it_should_be() {
     drop(good);
 }
 
+#[test]
+fn a_region_speaks_tls_itself_and_knows_its_edges_by_certificate_and_token() {
+    let scratch = Scratch::new();
+    certificates(&scratch);
+    let file = |name: &str| scratch.file(name).display().to_string();
+    let port = free_port();
+    let tls = format!(
+        "[api.tls]\ncert_file = \"{}\"\nkey_file = \"{}\"\nclient_ca_file = \"{}\"\n",
+        file("server.pem"),
+        file("server.key"),
+        file("ca.pem")
+    );
+    let mut region = Wayside::begin_at(
+        ([127, 0, 0, 1], port).into(),
+        &format!("id = \"r1\"\n{QUIET}[registry]\nengine = \"memory\"\n{tls}"),
+    );
+    region.daemon.says("API is up", SOON);
+    let up = format!(
+        "[[upstream]]\ntier = \"region\"\nurls = [\"https://localhost:{port}\"]\nrefresh = \"1s\"\nca_file = \"{}\"\n",
+        file("ca.pem")
+    );
+    let own = format!("cert_file = \"{}\"\nkey_file = \"{}\"\n", file("client.pem"), file("client.key"));
+    let offers = Wayside::start(None, &format!("id = \"gw-a\"\n{QUIET}{up}{own}"));
+    offers.register(json!({"name": "charging", "id": "cp1", "address": "10.0.0.5", "port": 8080, "ttl_s": 600}));
+    let asks = Wayside::start(None, &format!("id = \"gw-b\"\n{QUIET}{up}{own}cache_negative = \"1s\"\n"));
+    let answer = eventually(SOON, "the region answers", || {
+        let answer = ask(&asks, &json!({"service_name": "charging"}));
+        (answer["tier"] == "region").then_some(answer)
+    });
+    assert_eq!(answer["instances"][0]["id"], "cp1@gw-a");
+    let nobody = Wayside::start(None, &format!("id = \"gw-c\"\n{QUIET}{up}"));
+    assert!(reason(&nobody).contains("ertificate"), "{}", reason(&nobody));
+}
+
 /// Why the region was not reached.
 fn reason(agent: &Wayside) -> String {
     let told = ask(agent, &json!({"service_name": "charging"}));

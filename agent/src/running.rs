@@ -151,9 +151,13 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// With what the API proves itself.
 #[cfg(feature = "tls")]
 fn tls(config: &Config) -> Result<Option<api::Tls>, BindError> {
-    let Some(files) = &config.api.tls else { return Ok(None) };
-    let own = crate::io::tls::serve(&files.cert_file, &files.key_file);
-    own.map(Some).map_err(|error| BindError::Tls(error.told()))
+    let Some(tls) = &config.api.tls else { return Ok(None) };
+    let files = crate::io::tls::ServerFiles {
+        cert: tls.cert_file.clone(),
+        key: tls.key_file.clone(),
+        client_ca: tls.client_ca_file.clone(),
+    };
+    files.load().map(Some).map_err(|error| BindError::Tls(error.told()))
 }
 
 #[cfg(not(feature = "tls"))]

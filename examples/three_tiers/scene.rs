@@ -102,7 +102,7 @@ impl Scene {
         let Some(tier) = self.tiers.pop_front() else { return false };
         if tier.expected.tier == "local" {
             // As a reload of its configuration without the service does. It fails only while the edge is stopping.
-            drop(self.edge.handle().configure(Vec::new()).await);
+            let _ = self.edge.handle().configure(Vec::new()).await;
         }
         for agent in tier.agents {
             agent.leave().await;

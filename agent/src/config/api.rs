@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::mqtt::Secret;
+use super::mqtt::{Secret, pem};
 use super::section::{Section, text};
 use crate::api::Listen;
 
@@ -45,6 +45,8 @@ pub struct ApiTls {
     pub cert_file: PathBuf,
     /// PEM.
     pub key_file: PathBuf,
+    /// PEM with the authorities a caller's own certificate must come from; `None` asks for none.
+    pub client_ca_file: Option<PathBuf>,
 }
 
 pub(super) fn read(section: &mut Section<'_, '_>) -> Api {
@@ -53,18 +55,23 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Api {
     let token = section.take("token", |node| Secret::inline(text(node)?, 16));
     let written = section.has("tls");
     let tls = section.table("tls", |tls| {
-        let (cert_file, key_file) = (tls.path("cert_file"), tls.path("key_file"));
-        if written && (cert_file.is_none() || key_file.is_none()) {
+        let [cert_file, key_file, client_ca_file] =
+            ["cert_file", "key_file", "client_ca_file"].map(|key| pem(tls, key));
+        if written && (!tls.has("cert_file") || !tls.has("key_file")) {
             tls.complain("cert_file", "or key_file is missing", "a certificate and its key come together");
         }
-        Some(ApiTls { cert_file: cert_file?, key_file: key_file? })
+        Some(ApiTls { cert_file: cert_file?, key_file: key_file?, client_ca_file })
     });
-    if tls.is_some() && !cfg!(feature = "tls") {
+    if written && !cfg!(feature = "tls") {
         let hint = "listen on a loopback address or a Unix socket, behind a proxy that speaks TLS";
         section.complain("tls", "is not in this build", hint);
     }
-    if tls.is_some() && matches!(listen, Listen::Unix(_)) {
-        section.complain("tls", "is of no use on a Unix socket", "who reaches it is decided by its mode");
+    if written && matches!(listen, Listen::Unix(_)) {
+        section.complain(
+            "tls",
+            "is set, but a Unix socket speaks none",
+            "listen on ADDRESS:PORT, or leave [api.tls] out",
+        );
     }
     if !listen.local() && (tls.is_none() || token.is_none()) {
         let what = format!("is {listen}, which others can reach, without [api.tls] and api.token");

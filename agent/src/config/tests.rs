@@ -137,8 +137,21 @@ fn every_mistake_of_an_upstream_and_a_registry_is_told_at_once() {
         "[[upstream]]\ntier = \"town\"\nurls = [\"r1:7878\", \"http://me:pw@r2\"]\ntimeout = \"1h\"\n\
          [[upstream]]\ntier = \"cloud\"\nurls = []\n[registry]\nengine = \"redis\"\n"
     ), @r#"
+    w.toml:2: upstream[0].tier is "town"
+      hint: region, cloud
+    w.toml:3: upstream[0].urls names "r1:7878"
+      hint: a URL begins with http:// or https:// and has a host, and maybe a port, but no path
+    w.toml:3: upstream[0].urls names a URL with a user name, and maybe a password
+      hint: use token_file: a URL ends up in logs
+    w.toml:4: upstream[0].timeout is 1h, outside 10ms to 1m
+    w.toml:7: upstream[1].urls is empty
+      hint: like ["https://r1:7878"]
+    w.toml:9: registry.engine is "redis"
+      hint: etcd, memory
     "#);
     insta::assert_snapshot!(told("[registry]\nengine = \"etcd\"\n"), @r#"
+    w.toml:1: registry.endpoints is missing
+      hint: like ["http://127.0.0.1:2379"]
     "#);
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// What the configuration says about TLS to one server.
@@ -41,19 +42,40 @@ impl Files {
     }
 }
 
-/// The API's own configuration: the certificate chain and the key that callers see.
-///
-/// # Errors
-/// [`TlsError`] names the file that is not what it should be.
-pub fn serve(chain: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(TlsError::Refused)?
-        .with_no_client_auth()
-        .with_single_cert(certificates(chain)?, private(key)?)
-        .map_err(TlsError::Refused)?;
-    Ok(Arc::new(config))
+/// What the configuration says about TLS to those who call us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerFiles {
+    /// PEM certificate chain, the leaf first.
+    pub cert: PathBuf,
+    /// PEM private key.
+    pub key: PathBuf,
+    /// PEM certificates of the authorities a caller's own certificate must come from; without, none is asked for.
+    pub client_ca: Option<PathBuf>,
+}
+
+impl ServerFiles {
+    /// A server configuration from what the files hold at this moment.
+    ///
+    /// # Errors
+    /// [`TlsError`] names the file that is not what it should be.
+    pub fn load(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Refused)?;
+        let builder = match &self.client_ca {
+            None => builder.with_no_client_auth(),
+            Some(path) => {
+                let roots = Arc::new(believed(path)?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
+                builder.with_client_cert_verifier(verifier.map_err(|_| TlsError::Empty(path.clone()))?)
+            }
+        };
+        builder
+            .with_single_cert(certificates(&self.cert)?, private(&self.key)?)
+            .map(Arc::new)
+            .map_err(TlsError::Refused)
+    }
 }
 
 /// Why TLS cannot be spoken.

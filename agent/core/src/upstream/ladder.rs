@@ -44,7 +44,9 @@ impl Upstreams {
             self.waiting.iter().filter(|(_, waiting)| waiting.until <= now).map(|(ticket, _)| *ticket).collect();
         for ticket in late {
             self.flights.values_mut().for_each(|flight| flight.waiters.retain(|waiter| *waiter != ticket));
-            self.pass_by(ticket, Failure { cause: Cause::Late, why: "no answer in time".into() }, known, now);
+            let line = self.waiting.get(&ticket).and_then(|waiting| self.lines.get(waiting.line));
+            let why = format!("{}: no answer in time", line.map(names).unwrap_or_default()).into();
+            self.pass_by(ticket, Failure { cause: Cause::Late, why }, known, now);
         }
     }
 
@@ -75,7 +77,8 @@ impl Upstreams {
             match self.join(&key, ask, Some(ticket), now) {
                 Ok(()) if waited > now => return,
                 Ok(()) => {
-                    let late = Failure { cause: Cause::Late, why: "no time was left to ask".into() };
+                    let why = format!("{}: no time was left to ask", names(&self.lines[at])).into();
+                    let late = Failure { cause: Cause::Late, why };
                     return self.pass_by(ticket, late, known, now);
                 }
                 Err(failure) => {
@@ -157,9 +160,8 @@ impl Upstreams {
         let line = &self.lines[waiting.line];
         waiting.line += 1;
         waiting.until = Timestamp::NEVER;
-        let late = failure.cause == Cause::Late;
-        let reason = if late { format!("{}: {}", names(line), failure.why).into() } else { failure.why };
-        waiting.answer.unreached.push(Unreached { tier: line.tier, reason, cause: failure.cause });
+        let Failure { cause, why: reason } = failure;
+        waiting.answer.unreached.push(Unreached { tier: line.tier, reason, cause });
         waiting.answer.explain.push(TierReport {
             tier: line.tier,
             asked: line.asked(),

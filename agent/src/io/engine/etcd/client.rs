@@ -84,6 +84,11 @@ impl Client {
         }
     }
 
+    /// Which member is asked at the moment.
+    pub(super) fn place(&self) -> usize {
+        self.at.load(Ordering::Relaxed)
+    }
+
     /// The next member is asked from here on.
     pub(super) fn turn(&self) {
         self.at.fetch_add(1, Ordering::Relaxed);

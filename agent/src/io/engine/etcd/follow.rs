@@ -128,6 +128,7 @@ impl Follower {
         let body = json!({ "create_request": {
             "key": encode(all.as_bytes()), "range_end": encode(&end_of(&all)), "start_revision": revision,
         }});
+        let place = self.client.place();
         let mut stream = self.client.stream("/v3/watch", &body).await.map_err(|error| error.to_string())?;
         let mut lines = Lines::default();
         let mut probe = interval(PROBE);
@@ -144,6 +145,9 @@ impl Follower {
                     let revision = timeout(PATIENCE, self.revision()).await;
                     let revision = revision.map_err(|_| "no answer from any member in time".to_owned())?;
                     let revision = revision.map_err(|error| error.to_string())?;
+                    if self.client.place() != place {
+                        return Err("the member that is watched no longer answers".to_owned());
+                    }
                     if self.seen.is_some_and(|seen| seen > revision) {
                         return Ok(Ended::Relist("the engine stands at an earlier revision than before"));
                     }
