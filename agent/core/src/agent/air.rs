@@ -22,7 +22,7 @@ impl Agent {
         let wall = self.wall_at(now);
         let own: Vec<(Service, Duration)> =
             self.vouch.announced().map(|(service, ttl)| (self.alias.show(service), ttl)).collect();
-        let devices: Vec<Service> = self.devices().map(|device| self.alias.show(device)).collect();
+        let devices: Vec<Service> = self.devices().into_iter().map(|device| self.alias.show(device.clone())).collect();
         let services = own.iter().map(|(service, _)| service.clone()).collect();
         let vouched: Vec<_> =
             own.into_iter().chain(devices.iter().map(|device| (device.clone(), DEVICE_HOLDS))).collect();
@@ -33,7 +33,7 @@ impl Agent {
     }
 
     /// The translated devices that are announced, by their ids: none unless that is wanted.
-    fn devices(&self) -> impl Iterator<Item = Service> {
+    fn devices(&self) -> Vec<&Service> {
         let entries = self.settings.announce_devices.then(|| self.known.catalog().entries());
         let translated = |held: &Held| matches!(held.source, Source::Modbus | Source::Enip | Source::Bacnet);
         let mut devices: Vec<&Service> = entries
@@ -44,7 +44,7 @@ impl Agent {
             .collect();
         devices.sort_unstable_by(|one, other| one.id.cmp(&other.id));
         devices.truncate(MOST_ANNOUNCED);
-        devices.into_iter().map(Service::clone).collect::<Vec<_>>().into_iter()
+        devices
     }
 
     /// Says where the agent is, if that is due.

@@ -224,7 +224,7 @@ pub(super) async fn upstreams(upstreams: &[Upstream]) -> Vec<Look> {
     let mut looks = Vec::new();
     for upstream in upstreams {
         for url in &upstream.urls {
-            let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 });
+            let port = url.port_u16().unwrap_or_else(|| if url.scheme_str() == Some("https") { 443 } else { 80 });
             let place = format!("{}:{port}", url.host().unwrap_or_default());
             looks.push(match reach(&place).await {
                 Ok(stream) => {

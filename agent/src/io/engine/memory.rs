@@ -85,7 +85,7 @@ fn take(
         }
     }
     let mut presence = told.presence(now);
-    presence.fix = presence.fix.or(before.filter(|_| !told.whole).and_then(|before| before.presence.fix));
+    presence.fix = presence.fix.or_else(|| before.filter(|_| !told.whole).and_then(|before| before.presence.fix));
     let alive = |service: &Service| Sighting::alive(Source::Region, service.clone(), told.lease);
     sightings.push(alive(&presence));
     sightings.extend(rows.values().map(alive));

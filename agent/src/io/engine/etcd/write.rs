@@ -127,10 +127,8 @@ impl Writing<'_> {
 
 /// Another node may have granted the lease at the same moment.
 fn taken(error: CallError) -> Result<i64, CallError> {
-    match &error {
-        CallError::Refused(why) if why.contains("already exists") => Ok(1),
-        _ => Err(error),
-    }
+    let granted = matches!(&error, CallError::Refused(why) if why.contains("already exists"));
+    if granted { Ok(1) } else { Err(error) }
 }
 
 fn put(key: &str, value: &[u8], lease: i64) -> Json {
