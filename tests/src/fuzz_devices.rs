@@ -43,7 +43,7 @@ pub fn enip(bytes: &[u8]) {
     let _ = (identity.vendor_name(), identity.version());
 }
 
-/// Datagrams to somebody who asks by BACnet/IP, written as for [`enip`].
+/// Datagrams to somebody who asks by BACnet/IP, written as for [`enip()`].
 pub fn bacnet(bytes: &[u8]) {
     let mut talk = bacnet::Talk::new();
     let mut asked = 0;

@@ -68,7 +68,7 @@ impl Survey {
     }
 
     /// What it has found so far, then what comes; [`Event::Ended`] is the last. A follower who reads too slowly for 1,024
-    /// events is dropped. `None` if there are [`MOST_FOLLOWERS`] already.
+    /// events is dropped. `None` if there are 16 already.
     pub async fn follow(&self) -> Option<mpsc::Receiver<Event>> {
         let (reply, answer) = oneshot::channel();
         self.orders.send(Order::Follow(reply)).await.ok()?;
