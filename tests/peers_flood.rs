@@ -12,7 +12,6 @@ use wayside_protocols::service::Kind;
 use wayside_tests::broker::Broker;
 use wayside_tests::figure::{millis, quantile};
 use wayside_tests::publisher::Publisher;
-use wayside_tests::wait::eventually;
 use wayside_tests::wayside::Wayside;
 
 /// 200,000 names, as fast as mosquitto takes them: what fits in a minute of a slow machine. `WAYSIDE_FLOOD_NAMES` makes
@@ -97,7 +96,7 @@ fn ask(agent: &Wayside, service: &str, critical: bool) -> Value {
 fn stranger(name: u32) -> (String, Vec<u8>) {
     let centre = Position::new(48.8566, 2.3522).expect("a place on Earth");
     let position = centre.moved(f64::from(name % 360), f64::from(name % 400));
-    let beacon = Beacon {
+    let beacon: Beacon = Beacon {
         agent: format!("fake-{name:07}").parse().expect("letters and digits are an id"),
         epoch: 1,
         sequence: 1,

@@ -253,7 +253,7 @@ fn here() -> Position {
 /// Of a vehicle that drives east, 1 m a turn.
 fn beacon(vehicle: u32, turn: u16) -> Message {
     let position = here().moved(0.0, f64::from(vehicle)).moved(90.0, f64::from(turn));
-    let beacon = Beacon {
+    let beacon: Beacon = Beacon {
         agent: format!("veh-{vehicle}").parse().unwrap(),
         epoch: 1,
         sequence: turn,

@@ -66,7 +66,7 @@ fn a_clock_in_1970_tells_no_time() {
 #[test]
 fn a_beacon_in_the_wrong_topic_is_refused() {
     let beacon = beacon();
-    let (me, other) = (beacon.agent.clone(), "car-18".parse().unwrap());
+    let (me, other) = (beacon.agent.clone(), "car-18".parse::<AgentId>().unwrap());
     let here = Cell::at(&beacon.position);
     assert_eq!(beacon.agrees_with(me.as_str(), here), Ok(()));
     assert_eq!(beacon.agrees_with(me.as_str(), None), Ok(()));

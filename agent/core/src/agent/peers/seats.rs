@@ -88,7 +88,7 @@ mod tests {
             let (mut seats, mut map) = (Seats::default(), BTreeMap::new());
             for (number, seat, what) in steps {
                 // Numbers that all want the first places.
-                let number = number << 32 | number % 3;
+                let number = (number << 32) | (number % 3);
                 if what == 0 {
                     seats.retain(|seat| seat % 3 != 0);
                     map.retain(|_, seat| *seat % 3 != 0);
@@ -96,7 +96,7 @@ mod tests {
                     prop_assert_eq!(seats.insert(number, seat), map.insert(number, seat));
                 }
                 prop_assert_eq!(seats.len(), map.len());
-                for number in (0..64).map(|number| number << 32 | number % 3) {
+                for number in (0..64).map(|number| (number << 32) | (number % 3)) {
                     prop_assert_eq!(seats.get(number), map.get(&number).copied());
                 }
             }
