@@ -190,6 +190,11 @@ pub struct Counting {
 }
 
 impl Counting {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How many messages it has got.
     pub fn count(&self) -> u64 {
         std::fs::metadata(&self.file).map_or(0, |file| file.len())

@@ -19,8 +19,9 @@
 //!   heard of the same vehicles for the first time.
 //! * `beacon_flood_rss_growth`, unit `KiB`: memory after 1,000,000 made-up names in a minute, beside 20 real neighbours,
 //!   own and critical services, which must all be there still.
-//! * `beacon_mosquitto_sub`, `beacon_mosquitto_agent`, unit `1/s`, and `beacon_mosquitto_ratio`, unit `%`: what each got of
-//!   the same beacons from one mosquitto, as fast as it takes them.
+//! * `beacon_mosquitto_sub`, `beacon_mosquitto_agent`, unit `1/s`, and `beacon_mosquitto_ratio`, unit `%`: what each, alone,
+//!   got of the same beacons from one mosquitto, as fast as it takes them; `_cpu`, unit `us`: the receiver's CPU time for
+//!   each.
 //! * `beacon_to_visible_p50`, `_p99`, `_p99.9`, `_max`, unit `ms`: from handing a beacon to the kernel until a watcher of
 //!   `/v1/discovery/watch` has read the event with the new position: mosquitto, the agent, and the loopback twice.
 
