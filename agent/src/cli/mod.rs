@@ -19,6 +19,7 @@ mod scan;
 mod services;
 mod show;
 mod table;
+mod top;
 mod watch;
 mod withdraw;
 
@@ -81,6 +82,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Say whether the agent is well; --wait until it is
     Health(health::Health),
+    /// Watch services, tiers and rates live
+    Top(top::Top),
     /// Print completions for a shell
     Completions(pages::Completions),
     /// Print the manual page
@@ -102,6 +105,7 @@ impl Command {
             Self::Withdraw(withdraw) => wait(withdraw.perform()),
             Self::Doctor(doctor) => wait(doctor.perform()),
             Self::Health(health) => wait(health.perform()),
+            Self::Top(top) => wait(top.perform()),
             Self::Completions(completions) => completions.perform(),
             Self::Man => pages::man(),
         }
@@ -147,6 +151,7 @@ mod tests {
             "withdraw cp1",
             "doctor --config w.toml -o json",
             "health --wait 60s",
+            "top --here --within 500m",
             "completions bash",
             "man",
         ] {
