@@ -4,9 +4,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use wayside_tests::daemon::Daemon;
+use wayside_tests::daemon::{Daemon, output};
 use wayside_tests::http::Door;
-use wayside_tests::place::Scratch;
+use wayside_tests::place::{Scratch, repository};
 use wayside_tests::wait::eventually;
 use wayside_tests::wayside::binary;
 
@@ -53,6 +53,24 @@ fn what_prometheus_is_told_is_a_list_whatever_is_near_and_a_mistake_is_named() {
     for (path, field) in [("", "service"), ("?service=A%20B", "service"), ("?service=*&min_trust=full", "min_trust")] {
         let refused = agent.ask("GET", &format!("/v1/export/prometheus-sd{path}"), None).expect("an answer");
         assert_eq!((refused.status, refused.json()["field"].as_str()), (400, Some(field)), "{path}");
+    }
+}
+
+#[test]
+fn the_alert_rules_fire_when_they_should_and_name_what_the_agent_tells() {
+    let directory = repository().join("examples/prometheus");
+    for what in [["check", "rules", "wayside.rules.yml"], ["test", "rules", "wayside.rules.test.yml"]] {
+        output(Command::new("promtool").current_dir(&directory).args(what));
+    }
+    let scratch = Scratch::new();
+    let (agent, _) = agent(&scratch);
+    let page = agent.ask("GET", "/metrics", None).expect("an answer").body;
+    let rules = std::fs::read_to_string(directory.join("wayside.rules.yml")).expect("the rules are there");
+    let words = rules.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    // Those of upstreams and of a broker are told only where there are any.
+    let always = |name: &&str| !name.contains("upstream") && !name.contains("mqtt");
+    for name in words.filter(|word| word.starts_with("wayside_")).filter(always) {
+        assert!(page.contains(&format!("\n{name} ")), "{name} is not on the page: {page}");
     }
 }
 
