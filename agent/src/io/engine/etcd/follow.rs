@@ -1,7 +1,8 @@
 //! Following the engine: everything it holds, page by page at one revision, then every change from the next one on.
 //!
 //! A connection that breaks is taken up at the revision that was seen last. Where the engine has forgotten that one
-//! (compaction), or stands at an earlier one (it was restored from a snapshot), everything is listed anew.
+//! (compaction), or stands at an earlier one (it was restored from a snapshot), everything is listed anew; likewise where
+//! the engine counts other keys than are known here, since a restored engine may have come past that revision meanwhile.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +26,8 @@ use crate::io::engine::Node;
 
 pub(super) async fn run(client: Client, keys: Keys, node: Node) {
     let listed = node.clock.now();
-    let mut follower = Follower { client, keys, node, held: BTreeSet::new(), seen: None, listed };
+    let mut follower =
+        Follower { client, keys, node, held: BTreeSet::new(), odd: BTreeSet::new(), miscounts: 0, seen: None, listed };
     let mut backoff = Backoff::new(follower.node.seed);
     let mut stands = follower.node.stands(Footing::CatchingUp).await;
     while stands {
@@ -48,6 +50,10 @@ struct Follower {
     node: Node,
     /// Every service the node was told of.
     held: BTreeSet<ServiceId>,
+    /// Keys below the prefix that are no rows of ours.
+    odd: BTreeSet<Vec<u8>>,
+    /// How often in a row the engine counted other keys than are known.
+    miscounts: u32,
     /// The revision up to which everything is known.
     seen: Option<i64>,
     listed: Timestamp,
@@ -90,10 +96,24 @@ impl Follower {
         Ok(int(&self.client.call("/v3/kv/range", &body).await?["header"]["revision"]))
     }
 
+    /// Whether the engine counts as many keys as are known, or did so a moment ago: what is on its way is no mistake.
+    async fn counts(&mut self) -> Result<bool, CallError> {
+        let all = self.keys.all();
+        let body = json!({
+            "key": encode(all.as_bytes()), "range_end": encode(&end_of(&all)), "count_only": true,
+        });
+        let counted = int(&self.client.call("/v3/kv/range", &body).await?["count"]);
+        let known = self.held.len() + self.odd.len();
+        self.miscounts = if usize::try_from(counted) == Ok(known) { 0 } else { self.miscounts + 1 };
+        Ok(self.miscounts < MISCOUNTS)
+    }
+
     /// Everything at one revision, which is returned. What is not among it is gone.
     async fn list(&mut self) -> Result<i64, CallError> {
         let (mut from, end) = (self.keys.all().into_bytes(), end_of(&self.keys.all()));
         let (mut revision, mut listed) = (0, BTreeSet::new());
+        self.odd.clear();
+        self.miscounts = 0;
         loop {
             let body = json!({
                 "key": encode(&from), "range_end": encode(&end), "limit": PAGE, "revision": revision,
@@ -131,7 +151,7 @@ impl Follower {
         let place = self.client.place();
         let mut stream = self.client.stream("/v3/watch", &body).await.map_err(|error| error.to_string())?;
         let mut lines = Lines::default();
-        let mut probe = interval(PROBE);
+        let (mut probe, mut probes) = (interval(PROBE), 0_u32);
         loop {
             tokio::select! {
                 line = lines.next(&mut stream) => {
@@ -150,6 +170,14 @@ impl Follower {
                     }
                     if self.seen.is_some_and(|seen| seen > revision) {
                         return Ok(Ended::Relist("the engine stands at an earlier revision than before"));
+                    }
+                    probes += 1;
+                    if probes.is_multiple_of(COUNT_EVERY) {
+                        let counts = timeout(PATIENCE, self.counts()).await;
+                        let counts = counts.map_err(|_| "no answer from any member in time".to_owned())?;
+                        if !counts.map_err(|error| error.to_string())? {
+                            return Ok(Ended::Relist("the engine counts other keys than are known"));
+                        }
                     }
                     if self.node.clock.now() - self.listed > RELIST {
                         return Ok(Ended::Relist("it was last done long ago"));
@@ -173,6 +201,7 @@ impl Follower {
         for event in result["events"].as_array().into_iter().flatten() {
             let Some(key) = decode(&event["kv"]["key"]) else { continue };
             if event["type"] == "DELETE" {
+                self.odd.remove(&key);
                 if let Some(id) = self.keys.about(&key).map(service_id) {
                     self.drop_row(id).await;
                 }
@@ -187,11 +216,14 @@ impl Follower {
 
     /// Takes in what stands under a key. What is no row of ours is passed over: somebody else wrote it.
     async fn take(&mut self, key: &[u8], value: &Json) -> Option<ServiceId> {
-        let about = self.keys.about(key)?;
-        let Some(service) = decode(value).and_then(|value| self.service(&about, &value)) else {
-            warn!(key = %String::from_utf8_lossy(key), "what stands there is no row");
+        let about = self.keys.about(key);
+        let read = |about: About| decode(value).and_then(|value| self.service(&about, &value));
+        let Some(service) = about.and_then(read) else {
+            warn!(key = %String::from_utf8_lossy(key).escape_debug(), "what stands there is no row");
+            self.odd.insert(key.to_vec());
             return None;
         };
+        self.odd.remove(key);
         let id = service.id.clone();
         self.held.insert(id.clone());
         // The engine says when it goes; until then it holds, and is listed anew long before the longest life is over.
@@ -258,6 +290,9 @@ impl Lines {
 const PAGE: usize = 500;
 /// How often it is looked whether the engine is there at all.
 const PROBE: Duration = Duration::from_secs(2);
+/// At every fifth look the keys are counted as well; after so many miscounts in a row they are listed.
+const COUNT_EVERY: u32 = 5;
+const MISCOUNTS: u32 = 3;
 /// How long that may take.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// How often everything is listed anew, so that a row lost on the way does not stay lost.
