@@ -102,11 +102,9 @@ impl Cache {
         let mut gone = 0;
         // A quarter is for questions, the rest for rows.
         while self.bytes > self.keeping.bytes / 4
-            && let Some((_, oldest)) = self.turns.pop_first()
+            && let Some(oldest) = self.turns.values().next().cloned()
         {
-            self.turns.insert(0, oldest.clone());
             self.drop_one(&oldest);
-            self.turns.remove(&0);
             gone += 1;
         }
         gone

@@ -30,7 +30,7 @@ impl Upstreams {
     pub(crate) fn ask(&mut self, ticket: Ticket, query: Query, answer: Answer, known: &Neighbourhood, now: Timestamp) {
         let whole = query.deadline.unwrap_or(PATIENCE);
         // The answer has to be out by then, not only known.
-        let ends = now + (whole - (whole / 10).min(MARGIN));
+        let ends = now + (whole - (whole / 5).min(MARGIN));
         let waiting = Waiting { query, answer, aside: Vec::new(), line: 0, until: Timestamp::NEVER, ends };
         self.waiting.insert(ticket, waiting);
         self.counters.count("upstream_asked_total");
@@ -117,7 +117,7 @@ impl Upstreams {
         // The cast cannot cut: nobody has 2^32 upstreams.
         let share = (waiting.ends - now) / to_come.max(1) as u32;
         let quick = line.nodes.iter().map(|node| node.pulse.p95()).max().unwrap_or(MOMENT) * 2;
-        let patience = if expired { quick.max(MOMENT) } else { line.timeout + MARGIN };
+        let patience = if expired { quick.max(MOMENT) } else { line.timeout + GRACE };
         waiting.until = now + share.min(patience);
         waiting.until
     }
@@ -218,6 +218,8 @@ fn names(line: &super::line::Line) -> String {
 /// How long a caller waits who does not say.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long the way back to the caller may take.
-const MARGIN: Duration = Duration::from_millis(10);
+const MARGIN: Duration = Duration::from_millis(50);
+/// How much longer than a node may take it is waited for the word that it did: the reason is better then.
+const GRACE: Duration = Duration::from_millis(100);
 /// How long an expired answer waits for a new one before it is given.
 const MOMENT: Duration = Duration::from_millis(50);
