@@ -54,6 +54,8 @@ struct Answered {
     /// Whether anybody has asked since.
     used: bool,
     turn: u64,
+    /// How long the shortest of its rows holds.
+    holds: Duration,
     /// What the registry said of what is not among the rows.
     report: TierReport,
 }
@@ -88,17 +90,23 @@ impl Cache {
             known.turn = self.turn;
             self.turns.insert(self.turn, key);
         }
-        let holds = if known.report.fitting == 0 { self.keeping.negative } else { self.keeping.ttl };
+        let holds = if known.report.fitting == 0 { self.keeping.negative } else { self.keeping.ttl.min(known.holds) };
         if now - known.at < holds { Look::Fresh(known.report.clone()) } else { Look::Expired }
     }
 
-    /// It was answered. How many others had to make room for it.
-    pub(super) fn put(&mut self, body: &[u8], ask: Ask, report: TierReport, now: Timestamp) -> u64 {
+    /// It was answered, by rows of which the shortest holds for `holds`. How many others had to make room for it.
+    pub(super) fn put(
+        &mut self,
+        body: &[u8],
+        ask: Ask,
+        (report, holds): (TierReport, Duration),
+        now: Timestamp,
+    ) -> u64 {
         self.drop_one(body);
         self.turn += 1;
         self.turns.insert(self.turn, body.into());
         self.bytes += cost(body);
-        self.answered.insert(body.into(), Answered { ask, at: now, used: false, turn: self.turn, report });
+        self.answered.insert(body.into(), Answered { ask, at: now, used: false, turn: self.turn, holds, report });
         let mut gone = 0;
         // A quarter is for questions, the rest for rows.
         while self.bytes > self.keeping.bytes / 4
@@ -162,23 +170,26 @@ mod tests {
     #[test]
     fn an_answer_holds_five_minutes_and_no_answer_half_a_minute() {
         let mut cache = Cache::new(Keeping::default());
-        cache.put(b"some", ask(), report(2), at(0));
-        cache.put(b"none", ask(), report(0), at(0));
+        cache.put(b"some", ask(), (report(2), Duration::MAX), at(0));
+        cache.put(b"none", ask(), (report(0), Duration::MAX), at(0));
         assert!(matches!(cache.look(b"some", at(299)), Look::Fresh(_)));
         assert_eq!(cache.look(b"some", at(300)), Look::Expired);
         assert!(matches!(cache.look(b"none", at(29)), Look::Fresh(_)));
         assert_eq!(cache.look(b"none", at(30)), Look::Expired);
         assert_eq!(cache.look(b"other", at(0)), Look::Missing);
+        cache.put(b"short", ask(), (report(1), Duration::from_secs(14)), at(0));
+        assert!(matches!(cache.look(b"short", at(13)), Look::Fresh(_)));
+        assert_eq!(cache.look(b"short", at(14)), Look::Expired, "an answer is no fresher than its rows");
     }
 
     #[test]
     fn only_what_is_in_use_is_asked_for_anew() {
         let mut cache = Cache::new(Keeping::default());
-        cache.put(b"used", ask(), report(1), at(0));
-        cache.put(b"idle", ask(), report(1), at(0));
+        cache.put(b"used", ask(), (report(1), Duration::MAX), at(0));
+        cache.put(b"idle", ask(), (report(1), Duration::MAX), at(0));
         cache.look(b"used", at(10));
         assert_eq!((cache.stale(at(59)).len(), cache.stale(at(60)).len()), (0, 1));
-        cache.put(b"used", ask(), report(1), at(60));
+        cache.put(b"used", ask(), (report(1), Duration::MAX), at(60));
         assert_eq!(cache.stale(at(400)).len(), 0);
     }
 
@@ -197,7 +208,7 @@ mod tests {
                     model.push(key);
                 }
                 if put {
-                    cache.put(&[key], ask(), report(1), at(n as u64 / 10));
+                    cache.put(&[key], ask(), (report(1), Duration::MAX), at(n as u64 / 10));
                 }
                 if model.len() > room {
                     model.remove(0);

@@ -190,6 +190,7 @@ impl Upstreams {
             let (_, count) = told.left_out.iter().find(|(said, _)| **said == *reason.as_str())?;
             Some((reason, *count))
         });
+        let holds = told.rows.iter().filter_map(|row| row.ttl).min().unwrap_or(Duration::MAX);
         let report = TierReport {
             tier: line.tier,
             asked: line.asked(),
@@ -198,7 +199,8 @@ impl Upstreams {
             nearest: told.nearest,
             outcome: if told.rows.is_empty() { Outcome::Empty } else { Outcome::Answered },
         };
-        let evicted = line.store.learn(Some(&flight.ask), told, now) + line.cache.put(&key.1, flight.ask, report, now);
+        let evicted =
+            line.store.learn(Some(&flight.ask), told, now) + line.cache.put(&key.1, flight.ask, (report, holds), now);
         if evicted > 0 {
             self.counters.add("upstream_cache_evictions_total", evicted);
         }
