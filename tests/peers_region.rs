@@ -46,10 +46,8 @@ fn what_one_edge_offers_another_finds_through_any_node() {
     assert_eq!(gone.status, 204);
     two.agent.loses("charging", "cp1@gw-a", SOON);
     let mut offers = offers;
-    let killed = Instant::now();
     offers.daemon.kill();
     two.agent.loses("charging", "cp2@gw-a", Duration::from_secs(15));
-    assert!(killed.elapsed() > Duration::from_secs(1), "a lease outlives a silence of a second");
 }
 
 #[test]
