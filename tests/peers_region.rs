@@ -27,7 +27,7 @@ fn what_one_edge_offers_another_finds_through_any_node() {
     let mut one = one;
     one.agent.daemon.kill();
     let answer = eventually(SOON, "the other node answers", || {
-        let answer = ask(&asks, &json!({"service_name": "charging", "limit": 7}));
+        let answer = asks.answer(&json!({"service_name": "charging", "limit": 7}));
         (answer["tier"] == "region").then_some(answer)
     });
     assert_eq!(answer["instances"][0]["stale"], json!(false), "{answer}");
@@ -208,13 +208,13 @@ fn a_cloud_answers_where_the_region_has_nothing() {
     let asks = Wayside::start(None, &format!("id = \"near\"\n{QUIET}{}{}", up("region", &region), up("cloud", &cloud)));
     let question = json!({"service_name": "render", "constraints": {"resources":
         {"cpu": ">=2", "memory": ">=512MiB", "gpu": true, "price": "<=0.2"}}});
-    let answer = ask(&asks, &question);
+    let answer = asks.answer(&question);
     let ids: Vec<&Value> = answer["instances"].as_array().into_iter().flatten().map(|row| &row["id"]).collect();
     assert_eq!((&answer["tier"], ids), (&json!("cloud"), vec![&json!("big@far")]), "{answer}");
     let outcomes: Vec<&Value> =
         answer["explain"].as_array().into_iter().flatten().map(|tier| &tier["outcome"]).collect();
     assert_eq!(outcomes, ["empty", "empty", "empty", "answered"]);
-    let unknown = ask(&asks, &json!({"service_name": "render", "constraints": {"resources": {"fpga": true}}}));
+    let unknown = asks.answer(&json!({"service_name": "render", "constraints": {"resources": {"fpga": true}}}));
     assert!(unknown.to_string().contains("not stating a resource asked for"), "{unknown}");
 }
 
@@ -262,13 +262,7 @@ fn charger(id: &str) -> Value {
 }
 
 fn found(agent: &Wayside, service: &str) -> Value {
-    ask(agent, &json!({ "service_name": service }))
-}
-
-fn ask(agent: &Wayside, question: &Value) -> Value {
-    let reply = agent.ask("POST", "/v1/discovery/services", Some(question));
-    assert_eq!(reply.status, 200, "{}", reply.body);
-    reply.json()
+    agent.answer(&json!({ "service_name": service }))
 }
 
 /// Nothing but what the test is about.

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use wayside_tests::broker::free_port;
 use wayside_tests::daemon::{Daemon, output};
 use wayside_tests::place::Scratch;
@@ -36,7 +36,7 @@ fn every_bad_upstream_is_named_and_costs_no_local_answer() {
         let agent = Wayside::start(None, &format!("{QUIET}{up}"));
         agent.register(json!({"name": "charging", "id": "mine", "address": "10.0.0.5", "port": 1, "ttl_s": 600}));
         let started = Instant::now();
-        let told = ask(&agent, &json!({"service_name": "parking", "deadline": "1s"}));
+        let told = agent.answer(&json!({"service_name": "parking", "deadline": "1s"}));
         assert!(started.elapsed() < Duration::from_secs(1), "{reason}: {:?}", started.elapsed());
         let unreached = &told["unreached"][0];
         assert_eq!((&unreached["tier"], &unreached["cause"]), (&json!("region"), &json!(cause)), "{told}");
@@ -44,9 +44,9 @@ fn every_bad_upstream_is_named_and_costs_no_local_answer() {
         assert!(said.contains(reason) && said.contains(&address.to_string()), "{reason}: {said}");
         assert_eq!(agent.cli(&["find", "parking"]).code, if cause == "late" { 5 } else { 3 }, "{reason}");
 
-        let local = ask(&agent, &json!({"service_name": "charging"}));
+        let local = agent.answer(&json!({"service_name": "charging"}));
         assert_eq!((&local["tier"], &local["unreached"]), (&json!("local"), &json!([])), "{reason}");
-        let merged = ask(&agent, &json!({"service_name": "charging", "all_tiers": true, "deadline": "1s"}));
+        let merged = agent.answer(&json!({"service_name": "charging", "all_tiers": true, "deadline": "1s"}));
         assert_eq!(
             merged["instances"][0]["id"].as_str().map(|id| id.starts_with("mine@")),
             Some(true),
@@ -67,7 +67,7 @@ fn a_deadline_is_kept_by_an_agent_whose_upstreams_are_all_tarpits() {
     let agent = Wayside::start(None, &format!("{QUIET}{}{}", up("region", &pits[..2]), up("cloud", &pits[2..])));
     for deadline in [100_u64, 300, 700] {
         let started = Instant::now();
-        let told = ask(&agent, &json!({"service_name": format!("s{deadline}"), "deadline": format!("{deadline}ms")}));
+        let told = agent.answer(&json!({"service_name": format!("s{deadline}"), "deadline": format!("{deadline}ms")}));
         // The agent answers before the deadline; what is over it is this machine's, which may have much else to do.
         assert!(started.elapsed() < Duration::from_millis(deadline + 250), "{deadline}: {:?}", started.elapsed());
         assert_eq!(told["unreached"].as_array().map(Vec::len), Some(2), "{told}");
@@ -98,7 +98,7 @@ fn tls_is_believed_only_from_whom_it_should_be() {
     offers.register(json!({"name": "charging", "id": "cp1", "address": "10.0.0.5", "port": 8080, "ttl_s": 600}));
     region.finds("charging", "cp1@gw-a", SOON);
     let asks = edge("gw-b", good_port, &known);
-    assert_eq!(ask(&asks, &json!({"service_name": "charging"}))["tier"], "region");
+    assert_eq!(asks.answer(&json!({"service_name": "charging"}))["tier"], "region");
 
     let stranger = edge("gw-d", good_port, &known.replace("ca.pem", "other.pem"));
     assert!(reason(&stranger).contains("UnknownIssuer"), "{}", reason(&stranger));
@@ -137,7 +137,7 @@ fn a_region_speaks_tls_itself_and_knows_its_edges_by_certificate_and_token() {
     offers.register(json!({"name": "charging", "id": "cp1", "address": "10.0.0.5", "port": 8080, "ttl_s": 600}));
     let asks = Wayside::start(None, &format!("id = \"gw-b\"\n{QUIET}{up}{own}cache_negative = \"1s\"\n"));
     let answer = eventually(SOON, "the region answers", || {
-        let answer = ask(&asks, &json!({"service_name": "charging"}));
+        let answer = asks.answer(&json!({"service_name": "charging"}));
         (answer["tier"] == "region").then_some(answer)
     });
     assert_eq!(answer["instances"][0]["id"], "cp1@gw-a");
@@ -147,7 +147,7 @@ fn a_region_speaks_tls_itself_and_knows_its_edges_by_certificate_and_token() {
 
 /// Why the region was not reached.
 fn reason(agent: &Wayside) -> String {
-    let told = ask(agent, &json!({"service_name": "charging"}));
+    let told = agent.answer(&json!({"service_name": "charging"}));
     told["unreached"][0]["reason"].as_str().unwrap_or_default().to_owned()
 }
 
@@ -234,12 +234,6 @@ fn flood(mut stream: TcpStream) {
             return;
         }
     }
-}
-
-fn ask(agent: &Wayside, question: &Value) -> Value {
-    let reply = agent.ask("POST", "/v1/discovery/services", Some(question));
-    assert_eq!(reply.status, 200, "{}", reply.body);
-    reply.json()
 }
 
 /// Nothing but what the test is about.

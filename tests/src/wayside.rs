@@ -157,6 +157,17 @@ impl Wayside {
         self.door.ask(method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
+    /// Its answer to a question in the words of `POST /v1/discovery/services`.
+    ///
+    /// # Panics
+    /// If it refuses.
+    #[track_caller]
+    pub fn answer(&self, question: &Value) -> Value {
+        let reply = self.ask("POST", "/v1/discovery/services", Some(question));
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        reply.json()
+    }
+
     /// The instances it knows of `service`, anywhere.
     #[track_caller]
     pub fn instances(&self, service: &str) -> Vec<Value> {
