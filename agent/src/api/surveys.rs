@@ -101,20 +101,17 @@ async fn stream(survey: Survey, seat: Option<Extension<Seat>>) -> Result<Respons
     }
     // The handle goes with the stream: a survey that is forgotten elsewhere goes on for whoever follows it.
     let events = unfold((events, survey), async |(mut events, survey)| {
-        loop {
-            if let Some(sent) = sent(events.recv().await?) {
-                return Some((Ok::<_, Infallible>(sent), (events, survey)));
-            }
-        }
+        let sent = sent(&events.recv().await?);
+        Some((Ok::<_, Infallible>(sent), (events, survey)))
     });
     let mut response = Sse::new(Box::pin(events)).keep_alive(KeepAlive::new().interval(QUIET)).into_response();
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     Ok(response)
 }
 
-/// An event as it is sent; a device is told of even if it does not suffice, and says what it lacks.
-fn sent(event: Event) -> Option<Sent> {
-    let (name, data) = match &event {
+/// An event as it is sent. A device is told of even if it does not suffice; the report at the end says what it lacks.
+fn sent(event: &Event) -> Sent {
+    let (name, data) = match event {
         Event::Device(known) => ("found", devices::known(known)),
         Event::Answered(found) => {
             let mut row = devices::answered(&found.0);
@@ -124,7 +121,7 @@ fn sent(event: Event) -> Option<Sent> {
         Event::Progress(picture) => ("progress", progress(picture)),
         Event::Ended(picture) => ("finished", report(picture)),
     };
-    Some(Sent::default().event(name).data(data.to_string()))
+    Sent::default().event(name).data(data.to_string())
 }
 
 /// What a survey wants, from the body of the request.
