@@ -3,6 +3,8 @@
 //! `CLOCK_BOOTTIME` runs on through suspend and never jumps with NTP; tokio's and std's clocks stand still while a
 //! vehicle sleeps, so nothing here measures with them. `agent/clippy.toml` keeps every other file from asking the time.
 
+use std::time::SystemTime;
+
 use rustix::time::{ClockId, Timespec};
 use wayside_protocols::time::{Duration, Timestamp, UnixMillis};
 
@@ -24,16 +26,20 @@ impl Clock {
     }
 
     /// What the wall clock shows; on a device without a battery-backed clock that may be 1970.
+    ///
+    /// Asked through the C library, as TLS asks for it: what tells one of them another time tells both.
+    #[expect(clippy::disallowed_methods, reason = "this file is where time comes from")]
     pub fn wall(self) -> UnixMillis {
-        let millis = read(ClockId::Realtime).as_millis();
-        UnixMillis(u64::try_from(millis).unwrap_or(u64::MAX))
+        // A wall clock set before 1970 reads as 1970.
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "this file is where time comes from")]
 fn read(clock: ClockId) -> Duration {
     let Timespec { tv_sec, tv_nsec } = rustix::time::clock_gettime(clock);
-    // A wall clock set before 1970 reads as 1970.
+    // Time since boot is never negative.
     Duration::new(u64::try_from(tv_sec).unwrap_or(0), u32::try_from(tv_nsec).unwrap_or(0))
 }
 

@@ -23,6 +23,8 @@ use handle::Command;
 pub use handle::{Busy, Handle, RegisterError, WatchError, Watching};
 use routes::Routes;
 
+use crate::pulse::Beat;
+
 /// The loop, and everything it holds.
 pub struct Driver<N, W> {
     agent: Agent,
@@ -34,6 +36,7 @@ pub struct Driver<N, W> {
     /// When the house was last kept, and how far ahead of our clock the wall clock was when the agent was last told.
     kept: Timestamp,
     told: (Timestamp, u64),
+    beat: Beat,
     /// When the loop ends whether or not all goodbyes are said.
     leaving: Option<Timestamp>,
 }
@@ -62,7 +65,14 @@ impl<N: Fn() -> Timestamp, W: Fn() -> UnixMillis> Driver<N, W> {
         let Doors { commands, inbox, tally } = doors;
         let routes = Routes::new(edges, tally);
         let kept = now();
-        Self { agent, now, wall, commands, inbox, routes, kept, told: (kept, 0), leaving: None }
+        Self { agent, now, wall, commands, inbox, routes, kept, told: (kept, 0), beat: Beat::default(), leaving: None }
+    }
+
+    /// The same, marking each turn, of which there is one a second at least.
+    #[must_use]
+    pub fn beating(mut self, beat: Beat) -> Self {
+        self.beat = beat;
+        self
     }
 
     /// Runs until [`Handle::leave`] is called, or the last handle is dropped; then until all goodbyes are said, at most
@@ -91,6 +101,7 @@ impl<N: Fn() -> Timestamp, W: Fn() -> UnixMillis> Driver<N, W> {
     }
 
     fn turn(&mut self, woken: Woken) {
+        self.beat.tick();
         match woken {
             Woken::Command(command) => self.serve(command),
             Woken::Message(message) => self.hear(message),

@@ -9,6 +9,7 @@ pub mod field;
 pub mod io;
 pub mod journal;
 pub mod profiles;
+pub mod pulse;
 pub mod running;
 pub mod surveys;
 pub mod things;

@@ -29,6 +29,7 @@ use crate::io::interfaces::Selection;
 use crate::io::probe::Prober;
 use crate::io::{gnss, link, responder, upstream};
 use crate::journal::{self, Journal, JournalTally};
+use crate::pulse::Pulse;
 
 /// An agent that runs on this runtime until it is told to leave.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ pub struct Running {
     id: AgentId,
     listen: Listen,
     handle: Handle,
+    pulse: Pulse,
     field: Option<Field>,
     driver: JoinSet<()>,
     edges: JoinSet<()>,
@@ -57,6 +59,8 @@ impl Running {
         let seed = RandomState::new().build_hasher().finish();
         let id = identity::agent_id(config.id.as_ref(), &dir, seed);
         let server = Server::bind(&config.api.listen).await?.under(tls(config)?);
+        let mut pulse = Pulse::default();
+        let server = server.beating(pulse.of("api"));
         let (journal, restored) = Journal::open(&dir, clock.wall());
         if let Some(trouble) = &restored.trouble {
             warn!(error = %trouble, "registrations are refused until the state directory can be written");
@@ -89,16 +93,17 @@ impl Running {
             field: field.clone(),
             registry,
         };
-        let mut outward = outward(&mut edges, config, &settings, &inbox, &handle, journal);
+        let mut outward = outward(&mut edges, config, &settings, (&inbox, &handle), journal, &mut pulse);
         outward.keep = memory;
         let agent = Agent::new(settings, clock.now());
         let mut driver = JoinSet::new();
-        driver.spawn(Driver::new(agent, doors, outward, move || clock.now(), move || clock.wall()).run());
+        let looped = Driver::new(agent, doors, outward, move || clock.now(), move || clock.wall());
+        driver.spawn(looped.beating(pulse.of("driver")).run());
         let (stop_api, stopped) = oneshot::channel();
         // A sender that is dropped stops the API too.
         edges.spawn(server.run(Api::new(handle.clone(), options), async move { drop(stopped.await) }));
         info!(%id, kind = %config.kind, state = %dir.display(), "agent is up");
-        Ok(Self { id, listen, handle, field, driver, edges, stop_api })
+        Ok(Self { id, listen, handle, pulse, field, driver, edges, stop_api })
     }
 
     /// The agent's id.
@@ -119,6 +124,11 @@ impl Running {
     /// The devices of its Modbus segments; `None` if none is configured.
     pub fn devices(&self) -> Option<&Devices> {
         self.field.as_ref().map(|field| &field.devices)
+    }
+
+    /// The loops of it that have not come round since this was asked last.
+    pub fn missing(&self) -> Vec<&'static str> {
+        self.pulse.missing()
     }
 
     /// Waits until the agent has stopped, which it does not unless told to.
@@ -185,9 +195,9 @@ fn outward(
     tasks: &mut JoinSet<()>,
     config: &Config,
     settings: &Settings,
-    inbox: &Inbox,
-    handle: &Handle,
+    (inbox, handle): (&Inbox, &Handle),
     journal: Journal,
+    pulse: &mut Pulse,
 ) -> Edges {
     let (entries, kept) = mpsc::channel(ENTRIES);
     tasks.spawn(journal::keep(journal, kept, inbox.clone()));
@@ -197,9 +207,10 @@ fn outward(
     if config.mdns.enabled {
         let selection = Selection::new(config.mdns.interfaces.iter().map(ToString::to_string).collect());
         let (datagrams, orders) = mpsc::channel(link::ORDERS);
-        tasks.spawn(link::run(selection.clone(), inbox.clone(), orders));
+        tasks.spawn(link::run(selection.clone(), inbox.clone(), orders, pulse.of("mdns")));
         let (adverts, orders) = mpsc::channel(responder::ORDERS);
-        tasks.spawn(responder::run(settings.id.clone(), selection, Arc::clone(inbox.tally()), orders));
+        let (tally, beat) = (Arc::clone(inbox.tally()), pulse.of("responder"));
+        tasks.spawn(responder::run(settings.id.clone(), selection, tally, orders, beat));
         (edges.link, edges.responder) = (Some(datagrams), Some(adverts));
     }
     if !config.upstreams.is_empty() {
@@ -218,7 +229,13 @@ fn outward(
     }
     if let Some(mqtt) = &config.mqtt {
         let (orders, ordered) = mpsc::channel(broker::ORDERS);
-        tasks.spawn(broker(mqtt, settings, inbox.clone(), ordered, handle.clone()));
+        let (session, beat) = (broker(mqtt, settings, inbox.clone(), ordered, handle.clone()), pulse.of("mqtt"));
+        tasks.spawn(async move {
+            tokio::select! {
+                () = session => {}
+                never = beat.often() => match never {},
+            }
+        });
         (edges.broker, edges.events) = (Some(orders), mqtt.events);
     }
     edges

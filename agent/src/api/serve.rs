@@ -18,7 +18,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
@@ -27,6 +27,7 @@ use wayside_protocols::time::Duration;
 use crate::api::listen::{BindError, Listen, Listener};
 use crate::api::stall::Stall;
 use crate::api::{Api, Caps, routes};
+use crate::pulse::{Beat, ROUND};
 
 /// The API, listening.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ pub struct Server {
     listener: Listener,
     listen: Listen,
     tls: Option<Tls>,
+    beat: Beat,
 }
 
 impl Server {
@@ -44,13 +46,20 @@ impl Server {
     pub async fn bind(listen: &Listen) -> Result<Self, BindError> {
         let listener = Listener::bind(listen).await?;
         let real = listener.listen().map_err(|source| BindError::System { listen: listen.clone(), source })?;
-        Ok(Self { listener, listen: real, tls: None })
+        Ok(Self { listener, listen: real, tls: None, beat: Beat::default() })
     }
 
     /// The same, but what comes by TCP must speak TLS first.
     #[must_use]
     pub fn under(mut self, tls: Option<Tls>) -> Self {
         self.tls = tls;
+        self
+    }
+
+    /// The same, marking that it still takes connections.
+    #[must_use]
+    pub fn beating(mut self, beat: Beat) -> Self {
+        self.beat = beat;
         self
     }
 
@@ -75,8 +84,12 @@ impl Server {
         };
         let mut tasks = JoinSet::new();
         tokio::pin!(stop);
+        let mut rounds = interval(ROUND);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            self.beat.tick();
             tokio::select! {
+                _ = rounds.tick() => {}
                 () = &mut stop => break,
                 Some(_) = tasks.join_next() => {}
                 accepted = gate.accept(&self.listener) => match accepted {

@@ -63,7 +63,7 @@ impl State {
 
 /// One thing that was looked at.
 #[derive(Clone, Debug)]
-struct Look {
+pub(super) struct Look {
     name: &'static str,
     state: State,
     found: String,
@@ -87,21 +87,8 @@ impl Look {
 impl Doctor {
     /// Looks at everything. Found if nothing is broken, else nothing: exit code 1.
     pub(super) async fn perform(self) -> Result<Outcome, Failure> {
-        let checked = ConfigFile::load(self.config.as_deref(), env::vars_os()).check();
-        let mut all = vec![looks::configuration(&checked)];
-        if let Ok((config, _)) = checked {
-            let agent = self.agent.clone().or_else(|| listening(&config.api));
-            let client = Client::new(&Asking { agent, timeout: looks::PATIENCE });
-            all.push(looks::agent(&client).await);
-            all.extend(looks::mdns(&config.mdns).await);
-            all.push(looks::broker(config.mqtt.as_ref()).await);
-            all.push(looks::receiver(&config).await);
-            all.extend(looks::serial(&config.modbus));
-            all.extend(looks::upstreams(&config.upstreams).await);
-            all.push(looks::clock());
-            all.push(looks::state(&config.state_dir));
-            all.push(looks::limits());
-        }
+        let file = ConfigFile::load(self.config.as_deref(), env::vars_os());
+        let all = examine(&file, self.agent).await.looks;
         let mut screen = Screen::open();
         screen.show(&match self.output {
             Shape::Json => {
@@ -111,6 +98,32 @@ impl Doctor {
         })?;
         Ok(if all.iter().any(|look| look.state == State::Broken) { Outcome::Nothing } else { Outcome::Found })
     }
+}
+
+/// What was looked at.
+pub(super) struct Examined {
+    pub(super) looks: Vec<Look>,
+    /// Who asks the agent; `None` if the configuration is wrong, and so does not say where it is.
+    pub(super) client: Option<Client>,
+}
+
+/// Looks at everything the configuration wants; the agent is at `agent`, or where the configuration has it listen.
+pub(super) async fn examine(file: &ConfigFile, agent: Option<Address>) -> Examined {
+    let checked = file.check();
+    let mut looks = vec![looks::configuration(&checked)];
+    let Ok((config, _)) = checked else { return Examined { looks, client: None } };
+    let agent = agent.or_else(|| listening(&config.api));
+    let client = Client::new(&Asking { agent, timeout: looks::PATIENCE });
+    looks.push(looks::agent(&client).await);
+    looks.extend(looks::mdns(&config.mdns).await);
+    looks.push(looks::broker(config.mqtt.as_ref()).await);
+    looks.push(looks::receiver(&config).await);
+    looks.extend(looks::serial(&config.modbus));
+    looks.extend(looks::upstreams(&config.upstreams).await);
+    looks.push(looks::clock());
+    looks.push(looks::state(&config.state_dir));
+    looks.push(looks::limits());
+    Examined { looks, client: Some(client) }
 }
 
 /// Where the agent of this configuration answers.
@@ -124,7 +137,8 @@ fn row(look: &Look) -> Json {
     json!({ "name": look.name, "state": look.state.as_str(), "found": look.found, "hint": hint })
 }
 
-fn table(all: &[Look], colour: bool) -> String {
+/// A line for each look, with a hint below where there is one.
+pub(super) fn table(all: &[Look], colour: bool) -> String {
     let width = all.iter().map(|look| look.name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for Look { name, state, found, hint } in all {

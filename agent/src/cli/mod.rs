@@ -4,6 +4,7 @@
 
 mod announce;
 mod answer;
+mod bugreport;
 mod check;
 mod client;
 mod doctor;
@@ -80,6 +81,9 @@ enum Command {
     Withdraw(withdraw::Withdraw),
     /// Say what works on this host, what does not, and what to do about it
     Doctor(doctor::Doctor),
+    /// Print what whoever mends this would ask for, without the secrets
+    #[command(name = "bugreport")]
+    BugReport(bugreport::BugReport),
     /// Say whether the agent is well; --wait until it is
     Health(health::Health),
     /// Watch services, tiers and rates live
@@ -104,6 +108,7 @@ impl Command {
             Self::Announce(announce) => wait(announce.perform()),
             Self::Withdraw(withdraw) => wait(withdraw.perform()),
             Self::Doctor(doctor) => wait(doctor.perform()),
+            Self::BugReport(report) => wait(report.perform()),
             Self::Health(health) => wait(health.perform()),
             Self::Top(top) => wait(top.perform()),
             Self::Completions(completions) => completions.perform(),
@@ -150,6 +155,7 @@ mod tests {
             "announce charging --port 8080 --at 48.8,2.3 --resource power_kw=22 -- sleep 3",
             "withdraw cp1",
             "doctor --config w.toml -o json",
+            "bugreport --config w.toml",
             "health --wait 60s",
             "top --here --within 500m",
             "completions bash",

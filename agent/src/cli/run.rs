@@ -19,6 +19,7 @@ use wayside_protocols::time::Duration;
 use super::exit::{Failure, Outcome};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigFile};
+use crate::pulse;
 use crate::running::Running;
 
 /// Run the agent.
@@ -63,9 +64,10 @@ impl Run {
                 _ = signals.interrupt.recv() => break,
                 _ = signals.reload.recv() => self.reload(&mut config, &running).await,
                 () = next(&mut watchdog) => {
-                    // Only an agent that still answers keeps the supervisor waiting.
-                    if running.handle().read(|_, _| ()).await.is_ok() {
-                        tell_systemd(&[NotifyState::Watchdog]);
+                    // Only an agent whose every loop came round keeps the supervisor waiting.
+                    match &*running.missing() {
+                        [] => tell_systemd(&[NotifyState::Watchdog]),
+                        still => warn!(loops = still.join(", "), "not heard of since the watchdog was fed last"),
                     }
                 }
             }
@@ -112,10 +114,17 @@ impl Signals {
     }
 }
 
-/// Twice as often as systemd wants to hear from us, if it does.
+/// Twice as often as systemd wants to hear from us, if it does. The first time comes late: nothing has come round yet when
+/// the agent has just started.
 fn watchdog() -> Option<Interval> {
-    let mut ticks = interval((sd_notify::watchdog_enabled()? / 2).max(Duration::from_millis(100)));
+    let limit = sd_notify::watchdog_enabled()?;
+    let wait = (limit / 2).max(pulse::ROUND * 2);
+    if wait >= limit {
+        warn!(?limit, least = ?wait, "WatchdogSec is shorter than a loop takes to come round");
+    }
+    let mut ticks = interval(wait);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.reset();
     Some(ticks)
 }
 

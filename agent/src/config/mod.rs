@@ -8,6 +8,7 @@ mod api;
 mod file;
 pub mod identity;
 mod limits;
+mod masked;
 mod modbus;
 mod mqtt;
 pub mod problem;

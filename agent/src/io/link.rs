@@ -22,16 +22,18 @@ use wayside_protocols::time::Duration;
 
 use super::interfaces::{Interface, Selection, interfaces};
 use crate::driver::{Datagram, Inbox, Message, Tally};
+use crate::pulse::Beat;
 
 /// Datagrams that wait to be sent at the most; further ones are dropped by the driver and counted.
 pub const ORDERS: usize = 1_024;
 
 /// Keeps sockets on every interface of `selection` as they come and go, and sends what is ordered; ends with the queue.
-pub async fn run(selection: Selection, inbox: Inbox, mut orders: mpsc::Receiver<Datagram>) {
+pub async fn run(selection: Selection, inbox: Inbox, mut orders: mpsc::Receiver<Datagram>, beat: Beat) {
     let mut links = BTreeMap::new();
     let mut look = time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        beat.tick();
         tokio::select! {
             order = orders.recv() => match order {
                 Some((link, bytes)) => send(&links, link, &bytes, inbox.tally()),

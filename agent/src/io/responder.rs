@@ -19,18 +19,26 @@ use wayside_protocols::time::Duration;
 
 use super::interfaces::Selection;
 use crate::driver::{ResponderOrder, Tally};
+use crate::pulse::Beat;
 
 /// Orders that wait at the most; further ones are dropped by the driver and counted.
 pub const ORDERS: usize = 256;
 
 /// Announces what is ordered on the interfaces of `selection` until the queue ends; then says goodbye, which takes up to
 /// 1 s.
-pub async fn run(agent: AgentId, selection: Selection, tally: Arc<Tally>, mut orders: mpsc::Receiver<ResponderOrder>) {
+pub async fn run(
+    agent: AgentId,
+    selection: Selection,
+    tally: Arc<Tally>,
+    mut orders: mpsc::Receiver<ResponderOrder>,
+    beat: Beat,
+) {
     let mut responder =
         Responder { host: label(agent.as_str()), selection, tally, wanted: BTreeMap::new(), thread: None };
     let mut look = time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        beat.tick();
         tokio::select! {
             biased;
             order = orders.recv() => match order {
