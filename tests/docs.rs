@@ -51,7 +51,9 @@ fn the_configuration_reference_is_what_the_agent_prints() {
 #[test]
 fn every_link_of_the_pages_leads_somewhere() {
     let docs = repository().join("docs");
-    for entry in fs::read_dir(&docs).unwrap().flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "md")) {
+    for entry in
+        fs::read_dir(&docs).unwrap().flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "md"))
+    {
         let text = fs::read_to_string(entry.path()).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             assert!(link.starts_with("http") || docs.join(link).exists(), "{:?}: {link}", entry.path());
