@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, SystemTime};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use wayside_tests::broker::Broker;
 use wayside_tests::place::Scratch;
@@ -38,7 +38,7 @@ fn a_supervisor_hears_ready_then_the_watchdog_then_stopping() {
     };
     hear("READY=1", 1);
     hear("WATCHDOG=1", 2);
-    signal(&agent, Signal::TERM);
+    agent.daemon.signal(Signal::TERM);
     hear("STOPPING=1", 1);
     let mut agent = agent;
     let ended = eventually(Duration::from_secs(3), "it has left", || agent.daemon.ended());
@@ -86,14 +86,14 @@ fn a_configuration_with_a_mistake_changes_nothing_and_the_next_right_one_does() 
     let right = fs::read_to_string(&file).unwrap();
 
     fs::write(&file, right.replace("port = 1", "port = 70000")).unwrap();
-    signal(&agent, Signal::HUP);
+    agent.daemon.signal(Signal::HUP);
     agent.daemon.says("the old configuration stays", SOON);
     let told = agent.daemon.log();
     assert!(told.contains("wayside.toml:") && told.contains("service[0].port") && told.contains("70000"), "{told}");
     agent.finds("old", "old", SOON);
 
     fs::write(&file, right.replace("\"old\"", "\"new\"")).unwrap();
-    signal(&agent, Signal::HUP);
+    agent.daemon.signal(Signal::HUP);
     agent.finds("new", "new", SOON);
     agent.loses("old", "old", SOON);
 }
@@ -118,11 +118,6 @@ fn ten_thousand_services_fit_into_forty_megabytes_of_data() {
     });
     let answer = agent.answer(&json!({"service_name": "charging", "limit": 1000}));
     assert_eq!(answer["instances"].as_array().unwrap().len(), 1000);
-}
-
-fn signal(agent: &Wayside, signal: Signal) {
-    let pid = Pid::from_raw(i32::try_from(agent.daemon.pid()).unwrap()).unwrap();
-    kill_process(pid, signal).unwrap();
 }
 
 fn since_1970() -> u64 {

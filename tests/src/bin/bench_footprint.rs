@@ -7,11 +7,17 @@
 //!   `POST /v1/discovery/services` with 200; entering the namespace is in it, and a state directory left by the last one.
 //! * `rss_empty`, `rss_1000`, `rss_10000`, unit `MiB`: resident memory (VmRSS) with that many services, announced in
 //!   JSON with a position by 50 others. The release build carries its symbols; pages of them are not resident.
+//! * `wakeups_10000`, unit `1/s`: how often a thread of the agent waited and was woken, in the last of the spells below.
 //! * `idle_cpu_0`, `idle_cpu_1000`, `idle_cpu_10000`, unit `percent`: of one core over 10 s in which nothing comes but
 //!   what mosquitto, avahi and time bring by themselves. The spells follow one another in one life of the agent, and
 //!   its mDNS questions become rarer with age: a later figure may be the lower one.
 //! * `rss_avahi`, `rss_mosquitto`: theirs at the end, mosquitto with all 10,000 retained; `idle_cpu_avahi` and
 //!   `idle_cpu_mosquitto`: theirs in the last of the three spells.
+//! * `rss_etcd`, unit `MiB`: an etcd that holds nothing.
+//! * `flash_a_day`, unit `MB`: what the agent gave the kernel to write while its own 500 services were changed by 36,000
+//!   registrations, as many as a day has at 5 % a minute; `flash_a_day_journal`: what of it was the journal's text.
+//!
+//! `TESTED_AGENT=target/cross/x86_64-unknown-linux-musl/dist/wayside` measures the static binary instead.
 //!
 //! What is measured: the release build with defaults (mDNS on) and a broker, in a namespace of its own with mosquitto;
 //! avahi-daemon in a second one on the same link.
@@ -56,18 +62,66 @@ fn main() {
     let mut publisher = Publisher::unix(&scratch.file("mqtt.sock"), "others").expect("mosquitto takes the others");
     let watched = [agent.daemon.pid(), avahi.daemon.pid(), mosquitto.pid()];
     let mut announced = 0;
-    let mut spent = [0.0; 3];
+    let (mut spent, mut woken) = ([0.0; 3], 0.0);
     for (services, name) in [(0, "empty"), (1_000, "1000"), (10_000, "10000")] {
         announce(&mut publisher, &agent, announced..services);
         announced = services;
+        let before = (woken_up(agent.daemon.pid()), Instant::now());
         spent = idle(watched, &agent);
+        woken = (woken_up(agent.daemon.pid()) - before.0) as f64 / before.1.elapsed().as_secs_f64();
         tell(&format!("rss_{name}"), mebibytes(&agent.daemon), "MiB");
         tell(&format!("idle_cpu_{services}"), spent[0], "percent");
     }
+    tell("wakeups_10000", woken, "1/s");
     tell("rss_avahi", mebibytes(&avahi.daemon), "MiB");
     tell("rss_mosquitto", mebibytes(&mosquitto), "MiB");
     tell("idle_cpu_avahi", spent[1], "percent");
     tell("idle_cpu_mosquitto", spent[2], "percent");
+    tell("rss_etcd", mebibytes(&etcd(&there, &scratch)), "MiB");
+    drop(agent);
+    flash();
+}
+
+/// Changes one after another of 500 registrations, a day's worth.
+fn flash() {
+    let agent = Wayside::start(None, "id = \"gw-1\"\n[mdns]\nenabled = false\n");
+    let register = |number: u32| {
+        agent.register(json!({
+            "name": "charging", "address": "10.0.0.5", "port": 1 + number % 500, "ttl_s": 86_400, "priority": number % 256,
+            "location": {"lat": 48.8566, "lon": 2.3522}, "metadata": {"operator": "city", "plug": "type2"}
+        }))
+    };
+    (0..500).for_each(|number| drop(register(number)));
+    let before = (written(agent.daemon.pid()), agent.metric(&["state_bytes_written"]));
+    (500..500 + CHANGES).for_each(|number| drop(register(number)));
+    tell("flash_a_day", (written(agent.daemon.pid()) - before.0) as f64 / 1e6, "MB");
+    tell("flash_a_day_journal", (agent.metric(&["state_bytes_written"]) - before.1) / 1e6, "MB");
+}
+
+/// What a process has had written to disk so far, bytes: whole pages, as the kernel counts them.
+fn written(pid: u32) -> u64 {
+    field(&format!("/proc/{pid}/io"), "write_bytes:")
+}
+
+/// How often the threads of a process waited so far.
+fn woken_up(pid: u32) -> u64 {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    threads.map(|thread| field(&thread.path().join("status").to_string_lossy(), "voluntary_ctxt_switches:")).sum()
+}
+
+fn field(path: &str, name: &str) -> u64 {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let value = text.lines().find_map(|line| line.strip_prefix(name));
+    value.and_then(|value| value.split_whitespace().next()).and_then(|value| value.parse().ok()).unwrap_or(0)
+}
+
+/// An etcd inside `host`, alone.
+fn etcd(host: &Host, scratch: &Scratch) -> Daemon {
+    let mut command = host.command("etcd");
+    command.arg("--data-dir").arg(scratch.file("etcd"));
+    let mut daemon = Daemon::start("etcd", command, scratch.path());
+    daemon.says("ready to serve client requests", PATIENCE);
+    daemon
 }
 
 /// A mosquitto inside `host`, with a Unix socket `mqtt.sock` for those outside.
@@ -160,6 +214,8 @@ fn mebibytes(daemon: &Daemon) -> f64 {
 }
 
 const STARTS: u32 = 11;
+/// 5 % of 500 a minute, for a day.
+const CHANGES: u32 = 25 * 60 * 24;
 const OTHERS: u32 = 50;
 const SETTLING: Duration = Duration::from_secs(5);
 const SPELL: Duration = Duration::from_secs(10);
