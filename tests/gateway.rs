@@ -111,11 +111,14 @@ fn ten_thousand_services_fit_into_forty_megabytes_of_data() {
             "metadata": {"operator": "city", "plug": "type2", "row": number.to_string()}
         });
         lines.publish(&topic, payload.to_string().as_bytes(), false).unwrap();
+        if number % 200 == 199 {
+            // mosquitto drops what waits too long for a reader.
+            eventually(SOON, &format!("{number} and one are known"), || {
+                assert!(agent.daemon.ended().is_none(), "it ended: {}", agent.daemon.log());
+                (agent.metric(&["wayside_services"]) > f64::from(number)).then_some(())
+            });
+        }
     }
-    eventually(Duration::from_secs(60), "all are known", || {
-        assert!(agent.daemon.ended().is_none(), "it ended: {}", agent.daemon.log());
-        (agent.metric(&["wayside_services"]) >= 10_000.0).then_some(())
-    });
     let answer = agent.answer(&json!({"service_name": "charging", "limit": 1000}));
     assert_eq!(answer["instances"].as_array().unwrap().len(), 1000);
 }

@@ -14,7 +14,6 @@ use tracing::{error, info, warn};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use wayside_protocols::time::Duration;
 
 use super::exit::{Failure, Outcome};
 use crate::clock::Clock;
