@@ -134,3 +134,37 @@ fn year(health: &Value) -> u32 {
 
 const QUIET: &str = "id = \"gw-1\"\n[mdns]\nenabled = false\n";
 const SOON: Duration = Duration::from_secs(10);
+
+/// What a person at the serial console of a gateway sees.
+#[test]
+fn top_fits_a_screen_of_80_by_24_and_an_old_terminal() {
+    let agent = Wayside::start(None, QUIET);
+    for number in 0..40 {
+        let name = format!("pump-{number}");
+        agent.register(json!({"name": name, "address": "10.0.0.5", "port": 8080, "metadata": {"x": "y".repeat(200)}}));
+    }
+    for term in ["xterm-256color", "vt100"] {
+        let scratch = Scratch::new();
+        let tmux = |words: &[&str]| {
+            let socket = scratch.file("tmux");
+            wayside_tests::wayside::ran(std::process::Command::new("tmux").arg("-S").arg(socket).args(words))
+        };
+        let command = format!(
+            "TERM={term} WAYSIDE_AGENT={} {} top --interval 200ms; echo ended with $?; cat",
+            agent.door,
+            wayside_tests::wayside::binary().display()
+        );
+        let begun = tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", &command]);
+        assert_eq!(begun.code, 0, "{begun:?}");
+        let screen = || tmux(&["capture-pane", "-p"]).stdout;
+        let seen = eventually(SOON, &format!("a whole picture on {term}"), || {
+            Some(screen()).filter(|screen| screen.contains("a second: requests") && screen.contains("more"))
+        });
+        assert!(seen.starts_with("wayside ") && seen.contains("40 services"), "{seen}");
+        assert!(seen.lines().count() <= 24 && seen.lines().all(|line| line.chars().count() <= 80), "{seen}");
+        assert!(!seen.contains("[K") && !seen.contains("[H"), "what steers the terminal is not shown: {seen}");
+        tmux(&["send-keys", "C-c"]);
+        eventually(SOON, "it ends with 0", || screen().contains("ended with 0").then_some(()));
+        tmux(&["kill-server"]);
+    }
+}
