@@ -36,10 +36,11 @@ enum Shape {
 
 impl Health {
     pub(super) async fn perform(self) -> Result<Outcome, Failure> {
-        let client = Client::new(&self.asking);
         let clock = Clock::start();
         let until = clock.now() + self.wait.unwrap_or_default();
         let health = loop {
+            // Anew each time: which address is meant depends on whether the agent's socket is there yet.
+            let client = Client::new(&self.asking);
             let told = match client.call(Method::GET, "/v1/discovery/health", String::new()).await {
                 Ok(Reply::Body(text)) => Ok(serde_json::from_str(&text).map_err(|error| client.gibberish(error))?),
                 Ok(Reply::Unknown) => Err(client.gibberish("it has no health")),
