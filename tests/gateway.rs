@@ -110,7 +110,7 @@ fn ten_thousand_services_fit_into_forty_megabytes_of_data() {
             "name": "charging", "address": "10.0.0.5", "port": 8080, "ttl_s": 3600,
             "metadata": {"operator": "city", "plug": "type2", "row": number.to_string()}
         });
-        lines.publish(&topic, payload.to_string().as_bytes(), false).unwrap();
+        lines.publish(&topic, payload.to_string().as_bytes(), true).unwrap();
         if number % 200 == 199 {
             // mosquitto drops what waits too long for a reader.
             eventually(SOON, &format!("{number} and one are known"), || {
