@@ -144,10 +144,11 @@ fn a_city_of_ten_thousand_that_goes_dark_is_forgotten_and_its_region_answers_all
     let engine = format!("{limits}[registry]\nengine = \"etcd\"\nendpoints = {}\n", etcd.endpoints());
     let region = registry(1, &engine);
     thread::scope(|scope| {
-        for part in 0..8_u32 {
+        // As many at once as the engine puts on disk together.
+        for part in 0..50_u32 {
             let region = &region;
             scope.spawn(move || {
-                for n in 0..1_250 {
+                for n in 0..200 {
                     let body = json!({"agent": format!("v{part}-{n}"), "kind": "vehicle", "epoch": 1, "lease_s": 90,
                         "whole": true, "rows": [{"id": "s", "name": "parking"}]});
                     let reply = region.ask("POST", "/v1/registry/announcement", Some(&body));

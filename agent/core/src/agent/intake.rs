@@ -146,3 +146,6 @@ impl Agent {
 const AGENTS: usize = 16_384;
 /// How often the engine is told that an agent is there, as agents do it themselves unless told otherwise.
 const REFRESH: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

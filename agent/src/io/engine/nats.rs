@@ -120,6 +120,7 @@ impl<'a> Session<'a> {
         let (client, keys) = (self.client.clone(), self.keys.clone());
         self.under_way.spawn(async move { Done::Found(found(&client, &keys, replicas).await) });
         let (mut bytes, mut tick) = (vec![0; READ], interval(TICK));
+        let inbox = self.known.node.inbox.clone();
         loop {
             let connection = &mut self.connection;
             let ready = self.watching && self.known.ready();
@@ -149,6 +150,8 @@ impl<'a> Session<'a> {
                     }
                 }
                 _ = tick.tick() => self.tick()?,
+                // Before everything was listed nobody's orders are taken, and so nobody's going is noticed.
+                () = inbox.closed() => return Ok(()),
             }
         }
     }
@@ -289,7 +292,7 @@ async fn watch(client: &Client, keys: &Keys, to: String, from: Option<u64>) -> R
 }
 
 /// Messages that are written at the same time.
-const AT_ONCE: usize = 256;
+const AT_ONCE: usize = 64;
 /// Copies of the bucket where there are several servers: any one of three may be lost.
 const REPLICAS: u8 = 3;
 /// How long connecting may take.

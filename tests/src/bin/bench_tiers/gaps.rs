@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use wayside_tests::etcd::Etcd;
 use wayside_tests::figure::{millis, quantile, tell};
 use wayside_tests::nats::Nats;
+use wayside_tests::wait::eventually;
 use wayside_tests::wayside::Wayside;
 
 use crate::{QUIET, SERVICES, SOON, caught_up, registry, service, upstream};
@@ -21,6 +22,12 @@ pub(crate) fn run() {
 
     let (mut nodes, mut serial) = (Vec::new(), 0);
     for round in 0..ROUNDS {
+        // A node that was killed is tried anew by and by; the next one is killed once both are asked again.
+        eventually(Duration::from_secs(60), "both nodes are asked", || {
+            serial += 1;
+            drop(ask(&edge, serial));
+            (edge.metric(&["upstream_nodes_open"]) == 0.0).then_some(())
+        });
         let node = if round % 2 == 0 { &mut one } else { &mut two };
         node.daemon.kill();
         nodes.push(silence(&edge, &mut serial));
@@ -68,16 +75,20 @@ fn silence(edge: &Wayside, serial: &mut u32) -> f64 {
     let (mut last, mut longest) = (started, Duration::ZERO);
     while started.elapsed() < LOOKED {
         *serial += 1;
-        // Another circle is another question: nothing is from before.
-        let question = json!({"service_name": "charging", "constraints": {"location":
-            {"lat": 48.85, "lon": 2.35, "radius_m": 1_000 + *serial}}});
-        let reply = edge.ask("POST", SERVICES, Some(&question)).json();
+        let reply = ask(edge, *serial);
         if reply["tier"] == "region" && reply["instances"][0]["stale"] == false {
             longest = longest.max(last.elapsed());
             last = Instant::now();
         }
     }
     millis(longest.max(last.elapsed()))
+}
+
+/// Another circle is another question: nothing is from before.
+fn ask(edge: &Wayside, serial: u32) -> Value {
+    let question = json!({"service_name": "charging", "constraints": {"location":
+        {"lat": 48.85, "lon": 2.35, "radius_m": 1_000 + serial}}});
+    edge.ask("POST", SERVICES, Some(&question)).json()
 }
 
 const ROUNDS: u32 = 3;
