@@ -13,6 +13,7 @@ use wayside_core::agent::Agent;
 use wayside_core::agent::io::Settings;
 use wayside_core::registration::DueProbe;
 use wayside_core::upstream::Kept;
+use wayside_protocols::registry::rows::Rows;
 use wayside_protocols::service::{AgentId, ServiceId};
 use wayside_protocols::time::Duration;
 
@@ -78,6 +79,7 @@ impl Running {
         let settings = config.settings(start);
         let mut edges = JoinSet::new();
         let registry = registry(&mut edges, config, &inbox, (clock, seed));
+        let intake = registry.clone().map(|desk| intake(&mut edges, desk, &inbox));
         let field = field::start(&mut edges, &config.modbus, &settings, &inbox, clock);
         let memory = memory(&mut edges, config, &dir, journal.tally(), clock);
         let options = Options {
@@ -94,7 +96,7 @@ impl Running {
             registry,
         };
         let mut outward = outward(&mut edges, config, &settings, (&inbox, &handle), journal, &mut pulse);
-        outward.keep = memory;
+        (outward.keep, outward.intake) = (memory, intake);
         let agent = Agent::new(settings, clock.now());
         let mut driver = JoinSet::new();
         let looped = Driver::new(agent, doors, outward, move || clock.now(), move || clock.wall());
@@ -262,6 +264,13 @@ fn registry(tasks: &mut JoinSet<()>, config: &Config, inbox: &Inbox, (clock, see
     let (desk, work) = engine::start(config.registry.as_ref()?, inbox.clone(), clock, seed);
     tasks.spawn(work);
     Some(desk)
+}
+
+/// Starts whoever hands the engine of this registry what is heard over MQTT.
+fn intake(tasks: &mut JoinSet<()>, desk: Desk, inbox: &Inbox) -> mpsc::Sender<Rows> {
+    let (rows, told) = mpsc::channel(engine::intake::TOLD);
+    tasks.spawn(engine::intake::run(desk, told, inbox.clone()));
+    rows
 }
 
 fn broker(

@@ -14,6 +14,7 @@ pub mod fuzz_devices;
 pub mod fuzz_modbus;
 pub mod http;
 pub mod mdns;
+pub mod nats;
 pub mod net;
 pub mod place;
 pub mod plant;

@@ -165,6 +165,20 @@ impl Host {
         words.nth(1).and_then(|count| count.parse().ok()).unwrap_or(0)
     }
 
+    /// Lets nothing through to or from `address`, of its own addresses or another's: a partition that nobody is told of.
+    pub fn cut(&self, address: Ipv4Addr) {
+        let rules = format!(
+            "add table inet cut; add chain inet cut leaving {{ type filter hook output priority 0; }}; \
+             add rule inet cut leaving ip daddr {address} drop; add rule inet cut leaving ip saddr {address} drop"
+        );
+        output(self.command("nft").arg(rules));
+    }
+
+    /// Ends every [`Host::cut`].
+    pub fn mend(&self) {
+        output(self.command("nft").arg("delete table inet cut"));
+    }
+
     fn ip(&self, args: &[&str]) -> String {
         output(Command::new("ip").args(["-n", &self.namespace]).args(args))
     }

@@ -86,6 +86,17 @@ impl Wayside {
         Self::begin(Setting { host: None, prelude: None, at: Some(at) }, config)
     }
 
+    /// Starts an agent in `host` whose API listens at `at`, a loopback address of that host: only agents there reach it.
+    ///
+    /// # Panics
+    /// If it is not up within ten seconds.
+    #[track_caller]
+    pub fn start_within(host: &Host, at: SocketAddr, config: &str) -> Self {
+        let mut agent = Self::begin(Setting { host: Some(host.clone()), prelude: None, at: Some(at) }, config);
+        agent.daemon.says("API is up", Duration::from_secs(10));
+        agent
+    }
+
     #[track_caller]
     fn start_as(setting: Setting, config: &str) -> Self {
         let mut agent = Self::begin(setting, config);

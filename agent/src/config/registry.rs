@@ -1,9 +1,12 @@
 //! `[registry]`: this node keeps records for others.
 
+use std::path::PathBuf;
+
 use hyper::Uri;
 
+use super::mqtt::pem;
 use super::section::{Section, text};
-use super::upstream::urls;
+use super::upstream::{Urls, urls};
 
 /// What makes this node a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +15,10 @@ pub struct Registry {
     pub engine: Engine,
     /// Under which all its keys are; two registries may share an engine under different ones.
     pub prefix: Box<str>,
+    /// PEM with the authorities its certificates may come from; those of the system if none.
+    pub ca_file: Option<PathBuf>,
+    /// PEM with this node's own certificate and with its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// What keeps the records of a registry.
@@ -24,6 +31,12 @@ pub enum Engine {
         /// Its client URLs.
         endpoints: Vec<Uri>,
     },
+    /// A bucket of NATS JetStream.
+    #[cfg(feature = "nats")]
+    Nats {
+        /// The URLs of its servers.
+        endpoints: Vec<Uri>,
+    },
 }
 
 pub(super) fn read(root: &mut Section<'_, '_>) -> Option<Registry> {
@@ -31,14 +44,19 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Option<Registry> {
     root.table("registry", |section| {
         let engine = section.take("engine", |node| match text(node)? {
             word @ ("etcd" | "memory") => Ok(word),
-            "nats" => Err(("is \"nats\", which is not in this build".to_owned(), "etcd, memory".to_owned())),
-            other => Err((format!("is {other:?}"), "etcd, memory".to_owned())),
+            "nats" if cfg!(feature = "nats") => Ok("nats"),
+            "nats" => {
+                let what = "is \"nats\", which is not in this build: it is made with --features nats".to_owned();
+                Err((what, "etcd, memory".to_owned()))
+            }
+            other => Err((format!("is {other:?}"), "etcd, nats, memory".to_owned())),
         });
         if written && !section.has("engine") {
             section.complain("engine", "is missing", "etcd, or memory for a demonstration");
         }
         let endpoints = match engine {
-            Some("etcd") => urls(section, "endpoints", "like [\"http://127.0.0.1:2379\"]"),
+            Some("etcd") => urls(section, "endpoints", &Urls::web("like [\"http://127.0.0.1:2379\"]")),
+            Some("nats") => urls(section, "endpoints", &NATS),
             Some(_) | None => {
                 if section.has("endpoints") && engine.is_some() {
                     section.complain("endpoints", "are set, but this engine has none", "engine = \"etcd\" has");
@@ -47,6 +65,20 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Option<Registry> {
                 Vec::new()
             }
         };
+        let [ca_file, cert_file, key_file] = ["ca_file", "cert_file", "key_file"].map(|key| pem(section, key));
+        for (given, missing) in [("cert_file", "key_file"), ("key_file", "cert_file")] {
+            if section.has(given) && !section.has(missing) {
+                section.complain(given, format!("is set without {missing}"), "a certificate and its key come together");
+            }
+        }
+        let plain = endpoints.iter().any(|url| matches!(url.scheme_str(), Some("http" | "nats")));
+        if (plain || engine == Some("memory")) && (section.has("ca_file") || section.has("cert_file")) {
+            section.complain(
+                "ca_file",
+                "would not be used: an endpoint is spoken to without TLS",
+                "write https://, or tls:// for nats",
+            );
+        }
         let prefix = section.take("prefix", |node| {
             let given = text(node)?;
             let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
@@ -56,10 +88,14 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Option<Registry> {
         });
         let engine = match engine? {
             "memory" => Engine::Memory,
+            #[cfg(feature = "nats")]
+            "nats" => Engine::Nats { endpoints },
             _ => Engine::Etcd { endpoints },
         };
-        Some(Registry { engine, prefix: prefix.unwrap_or_else(|| PREFIX.into()) })
+        let prefix = prefix.unwrap_or_else(|| PREFIX.into());
+        Some(Registry { engine, prefix, ca_file, identity: cert_file.zip(key_file) })
     })
 }
 
 const PREFIX: &str = "/wayside";
+const NATS: Urls<'_> = Urls { plain: "nats", secure: "tls", hint: "like [\"nats://127.0.0.1:4222\"]" };

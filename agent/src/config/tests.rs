@@ -147,7 +147,7 @@ fn every_mistake_of_an_upstream_and_a_registry_is_told_at_once() {
     w.toml:7: upstream[1].urls is empty
       hint: like ["https://r1:7878"]
     w.toml:9: registry.engine is "redis"
-      hint: etcd, memory
+      hint: etcd, nats, memory
     "#);
     insta::assert_snapshot!(told("[registry]\nengine = \"etcd\"\n"), @r#"
     w.toml:1: registry.endpoints is missing

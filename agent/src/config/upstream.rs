@@ -48,7 +48,7 @@ fn one(section: &mut Section<'_, '_>) -> Option<Upstream> {
     if !section.has("tier") {
         section.complain("tier", "is missing", "region, cloud");
     }
-    let urls = urls(section, "urls", "like [\"https://r1:7878\"]");
+    let urls = urls(section, "urls", &Urls::web("like [\"https://r1:7878\"]"));
     let timeout = section.duration("timeout", Duration::from_millis(10), Duration::from_secs(60));
     let announce = section.flag("announce").unwrap_or(true);
     let refresh = section.duration("refresh", Duration::from_secs(1), Duration::from_secs(3_600)).unwrap_or(REFRESH);
@@ -95,15 +95,32 @@ fn keeping(section: &mut Section<'_, '_>) -> Keeping {
     keeping
 }
 
+/// Which URLs are meant.
+pub(super) struct Urls<'a> {
+    /// How one begins without TLS, and with it.
+    pub(super) plain: &'a str,
+    pub(super) secure: &'a str,
+    /// What they look like.
+    pub(super) hint: &'a str,
+}
+
+impl<'a> Urls<'a> {
+    /// Those of the web.
+    pub(super) const fn web(hint: &'a str) -> Self {
+        Self { plain: "http", secure: "https", hint }
+    }
+}
+
 /// URLs of nodes: no path, no user, at least one.
-pub(super) fn urls(section: &mut Section<'_, '_>, key: &'static str, hint: &str) -> Vec<Uri> {
+pub(super) fn urls(section: &mut Section<'_, '_>, key: &'static str, wanted: &Urls<'_>) -> Vec<Uri> {
+    let hint = wanted.hint;
     let written = section.texts(key);
     if written.as_ref().is_none_or(Vec::is_empty) && (written.is_some() || !section.has(key)) {
         section.complain(key, if section.has(key) { "is empty" } else { "is missing" }, hint);
     }
     let mut urls = Vec::new();
     for given in written.iter().flatten() {
-        match url(given) {
+        match url(given, wanted) {
             Ok(url) if urls.contains(&url) => section.complain(key, format!("names {given:?} twice"), ""),
             Ok(url) => urls.push(url),
             Err((what, hint)) => section.complain(key, what, hint),
@@ -115,20 +132,22 @@ pub(super) fn urls(section: &mut Section<'_, '_>, key: &'static str, hint: &str)
     urls
 }
 
-fn url(given: &str) -> Result<Uri, Complaint> {
+fn url(given: &str, wanted: &Urls<'_>) -> Result<Uri, Complaint> {
+    let Urls { plain, secure, .. } = wanted;
     if given.contains('@') {
         let what = "names a URL with a user name, and maybe a password".to_owned();
         return Err((what, "use token_file: a URL ends up in logs".to_owned()));
     }
-    let hint = || "a URL begins with http:// or https:// and has a host, and maybe a port, but no path".to_owned();
+    let hint = || format!("a URL begins with {plain}:// or {secure}:// and has a host, and maybe a port, but no path");
     let wrong = || (format!("names {given:?}"), hint());
     let uri: Uri = given.trim_end_matches('/').parse().map_err(|_| wrong())?;
-    let scheme = uri.scheme_str().filter(|scheme| ["http", "https"].contains(scheme)).ok_or_else(wrong)?;
-    if scheme == "https" && !cfg!(feature = "tls") {
-        let hint = "use http:// on a network you trust".to_owned();
+    let scheme = uri.scheme_str().filter(|scheme| [plain, secure].contains(&scheme)).ok_or_else(wrong)?;
+    if scheme == *secure && !cfg!(feature = "tls") {
+        let hint = format!("use {plain}:// on a network you trust");
         return Err((format!("names {given:?}, which wants TLS, which is not in this build"), hint));
     }
-    let bare = uri.path() == "/" && uri.query().is_none() && uri.host().is_some_and(|host| !host.is_empty());
+    let bare =
+        ["", "/"].contains(&uri.path()) && uri.query().is_none() && uri.host().is_some_and(|host| !host.is_empty());
     if bare { Ok(uri) } else { Err(wrong()) }
 }
 

@@ -11,6 +11,7 @@ use wayside_core::registration::DueProbe;
 use wayside_core::registry::Footing;
 use wayside_core::upstream::{Exchange, ExchangeId, Failure, Kept};
 use wayside_protocols::gpsd::Report;
+use wayside_protocols::registry::rows::{Receipt, Rows};
 use wayside_protocols::service::{AgentId, ServiceId};
 use wayside_protocols::sighting::{LinkId, Sighting};
 use wayside_protocols::time::Duration;
@@ -64,8 +65,12 @@ pub enum Message {
     Probed(ServiceId, Result<Duration, Box<str>>),
     /// An exchange with a registry came to its end.
     Told(ExchangeId, Result<Vec<u8>, Failure>),
+    /// A registry was reached from this address.
+    Departs(IpAddr),
     /// How this node stands with its engine.
     Engine(Footing),
+    /// The engine took what was heard of an agent, or did not.
+    TakenIn(AgentId, Result<Receipt, Box<str>>),
 }
 
 impl Message {
@@ -88,7 +93,9 @@ impl Message {
             Self::Probed(id, result) => heard(Input::Probed(id, result)),
             Self::Told(id, Ok(body)) => heard(Input::Told(id, Ok(&body))),
             Self::Told(id, Err(failure)) => heard(Input::Told(id, Err(failure))),
+            Self::Departs(address) => heard(Input::Departs(address)),
             Self::Engine(footing) => heard(Input::Engine(footing)),
+            Self::TakenIn(agent, result) => heard(Input::TakenIn(agent, result)),
         }
     }
 }
@@ -179,6 +186,8 @@ pub struct Edges {
     pub probes: Option<mpsc::Sender<(ServiceId, DueProbe)>>,
     /// Exchanges with registries. On a full queue the exchange counts as failed.
     pub upstream: Option<mpsc::Sender<Exchange>>,
+    /// What the engine of this registry is to be told. On a full queue it counts as not taken.
+    pub intake: Option<mpsc::Sender<Rows>>,
     /// Rows to keep over a restart. On a full queue they are not kept this time.
     pub keep: Option<mpsc::Sender<Vec<Kept>>>,
 }
@@ -210,6 +219,8 @@ pub struct Tally {
     pub probes_dropped: AtomicU64,
     /// Exchanges with registries not made because their queue was full.
     pub exchanges_dropped: AtomicU64,
+    /// Messages for the engine not written because its queue was full.
+    pub intakes_dropped: AtomicU64,
     /// Times rows were not kept over a restart because the last ones were still being written.
     pub keeps_dropped: AtomicU64,
     /// Connections that gpsd took.
@@ -253,6 +264,7 @@ impl Tally {
             ("entries_refused", &self.entries_refused),
             ("probes_dropped", &self.probes_dropped),
             ("exchanges_dropped", &self.exchanges_dropped),
+            ("intakes_dropped", &self.intakes_dropped),
             ("keeps_dropped", &self.keeps_dropped),
             ("gnss_connections", &self.gnss_connections),
             ("gnss_failures", &self.gnss_failures),

@@ -12,6 +12,7 @@ use wayside_core::query::{Answer, Cause};
 use wayside_core::registration::DueProbe;
 use wayside_core::upstream::{Exchange, Failure};
 use wayside_core::watch::{Filter, WatchEvent};
+use wayside_protocols::registry::rows::Rows;
 use wayside_protocols::service::ServiceId;
 use wayside_protocols::time::Timestamp;
 
@@ -178,6 +179,7 @@ impl Routes {
             Output::Store(ticket, entry) => self.store(ticket, entry, agent, now),
             Output::Probe(id, probe) => self.probe(id, probe, agent, now),
             Output::Upstream(exchange) => self.exchange(exchange, agent, now),
+            Output::TakeIn(rows) => self.take_in(*rows, agent, now),
             Output::Keep(rows) => {
                 offer(self.edges.keep.as_ref(), rows, &self.tally.keeps_dropped);
             }
@@ -235,6 +237,14 @@ impl Routes {
         if !there || !offer(self.edges.upstream.as_ref(), exchange, &self.tally.exchanges_dropped) {
             let why = "too many exchanges wait".into();
             agent.handle(Input::Told(id, Err(Failure { cause: Cause::Unreachable, why })), now);
+        }
+    }
+
+    fn take_in(&self, rows: Rows, agent: &mut Agent, now: Timestamp) {
+        let who = rows.agent.clone();
+        let there = self.edges.intake.is_some();
+        if !there || !offer(self.edges.intake.as_ref(), rows, &self.tally.intakes_dropped) {
+            agent.handle(Input::TakenIn(who, Err("too many messages wait for the engine".into())), now);
         }
     }
 

@@ -1,12 +1,17 @@
 //! What keeps the records of a registry. The node owns none of them: what agents tell goes to the engine, and what the
 //! node answers from it was told by the engine.
 
+mod base64;
 mod etcd;
+pub mod intake;
 mod memory;
+#[cfg(feature = "nats")]
+mod nats;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use hyper::Uri;
 use tokio::sync::{mpsc, oneshot};
 use wayside_core::registry::Footing;
 use wayside_protocols::registry::rows::{Receipt, Rows};
@@ -14,6 +19,7 @@ use wayside_protocols::registry::rows::{Receipt, Rows};
 use crate::clock::Clock;
 use crate::config::{Engine, Registry};
 use crate::driver::{Inbox, Message};
+use crate::io::web::Connector;
 
 /// Takes what agents tell a registry. Clones are cheap and speak to the same engine.
 #[derive(Clone, Debug)]
@@ -88,6 +94,8 @@ pub fn start(
     let engine = match registry.engine {
         Engine::Memory => "memory",
         Engine::Etcd { .. } => "etcd",
+        #[cfg(feature = "nats")]
+        Engine::Nats { .. } => "nats",
     };
     let desk = Desk { orders, ready: Arc::clone(&ready), engine };
     let node = Node { inbox, ready, clock, seed };
@@ -95,10 +103,48 @@ pub fn start(
     let work = async move {
         match registry.engine {
             Engine::Memory => memory::run(taken, node).await,
-            Engine::Etcd { endpoints } => etcd::run(endpoints, registry.prefix, taken, node).await,
+            Engine::Etcd { ref endpoints } => {
+                let connector = connector(&registry, endpoints);
+                etcd::run((endpoints.clone(), connector), registry.prefix, taken, node).await;
+            }
+            #[cfg(feature = "nats")]
+            Engine::Nats { ref endpoints } => {
+                let tls = nats_tls(&registry, endpoints);
+                nats::run(endpoints.clone(), tls, registry.prefix, taken, node).await;
+            }
         }
     };
     (desk, work)
+}
+
+/// Opens connections to an engine over HTTP, with TLS if one of its URLs wants it. What is wrong with the files is said, and
+/// the engine then cannot be reached.
+#[cfg(feature = "tls")]
+fn connector(registry: &Registry, endpoints: &[Uri]) -> Connector {
+    secure(registry, endpoints, "https").map(Connector::secure).unwrap_or_default()
+}
+
+#[cfg(not(feature = "tls"))]
+fn connector(_: &Registry, _: &[Uri]) -> Connector {
+    Connector::default()
+}
+
+#[cfg(all(feature = "nats", feature = "tls"))]
+fn nats_tls(registry: &Registry, endpoints: &[Uri]) -> nats::Tls {
+    secure(registry, endpoints, "tls")
+}
+
+#[cfg(all(feature = "nats", not(feature = "tls")))]
+fn nats_tls(_: &Registry, _: &[Uri]) -> nats::Tls {
+    None
+}
+
+#[cfg(feature = "tls")]
+fn secure(registry: &Registry, endpoints: &[Uri], scheme: &str) -> Option<Arc<rustls::ClientConfig>> {
+    let wanted = endpoints.iter().any(|url| url.scheme_str() == Some(scheme));
+    let files = super::tls::Files { ca: registry.ca_file.clone(), identity: registry.identity.clone() };
+    let loaded = wanted.then(|| files.load())?;
+    loaded.inspect_err(|error| tracing::error!("the engine cannot be spoken to: {}", error.told())).ok()
 }
 
 /// The node that an engine works for.

@@ -1,6 +1,7 @@
 //! Speaks to registries: one exchange a task, a bounded number at a time, each within its own time.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use hyper::Uri;
@@ -33,8 +34,8 @@ pub async fn run(lines: Vec<Line>, mut orders: mpsc::Receiver<Exchange>, inbox: 
     for trouble in webs.iter().filter_map(|web| web.as_ref().err()) {
         warn!("an upstream cannot be spoken to: {trouble}");
     }
-    let mut under_way: JoinSet<(ExchangeId, Result<Vec<u8>, Failure>)> = JoinSet::new();
-    let mut open = true;
+    let mut under_way: JoinSet<(ExchangeId, Result<(Vec<u8>, Option<IpAddr>), Failure>)> = JoinSet::new();
+    let (mut open, mut departs) = (true, None);
     while open || !under_way.is_empty() {
         tokio::select! {
             order = orders.recv(), if open && under_way.len() < AT_ONCE => match order {
@@ -49,6 +50,16 @@ pub async fn run(lines: Vec<Line>, mut orders: mpsc::Receiver<Exchange>, inbox: 
                 None => open = false,
             },
             Some(Ok((id, result))) = under_way.join_next() => {
+                let result = match result {
+                    Ok((body, from)) => {
+                        if let Some(from) = from.filter(|from| !from.is_loopback() && departs != Some(*from)) {
+                            departs = Some(from);
+                            inbox.tell(Message::Departs(from)).await;
+                        }
+                        Ok(body)
+                    }
+                    Err(failure) => Err(failure),
+                };
                 if !inbox.tell(Message::Told(id, result)).await {
                     return;
                 }
@@ -57,7 +68,11 @@ pub async fn run(lines: Vec<Line>, mut orders: mpsc::Receiver<Exchange>, inbox: 
     }
 }
 
-async fn converse(web: Option<Result<Web, Box<str>>>, to: Option<Uri>, exchange: Exchange) -> Result<Vec<u8>, Failure> {
+async fn converse(
+    web: Option<Result<Web, Box<str>>>,
+    to: Option<Uri>,
+    exchange: Exchange,
+) -> Result<(Vec<u8>, Option<IpAddr>), Failure> {
     let unreachable = |why: Box<str>| Failure { cause: Cause::Unreachable, why };
     let (web, to) = web.zip(to).ok_or_else(|| unreachable("there is no such upstream".into()))?;
     let web = web.map_err(unreachable)?;
@@ -67,7 +82,7 @@ async fn converse(web: Option<Result<Web, Box<str>>>, to: Option<Uri>, exchange:
     };
     let answer = async { web.post(&to, path, exchange.body, told::MAX_BYTES).await?.good() };
     match timeout(exchange.within, answer).await {
-        Ok(Ok(body)) => Ok(body.into()),
+        Ok(Ok((body, from))) => Ok((body.into(), from)),
         Ok(Err(error)) => {
             let cause = match &error {
                 WebError::Connect(_) => Cause::Unreachable,

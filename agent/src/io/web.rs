@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -30,6 +31,8 @@ pub(crate) struct Web {
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
+    /// From which of our addresses it was asked.
+    pub(crate) from: Option<IpAddr>,
 }
 
 impl Web {
@@ -51,13 +54,14 @@ impl Web {
     pub(crate) async fn post(&self, origin: &Uri, path: &str, body: Vec<u8>, limit: usize) -> Result<Reply, WebError> {
         let response = self.open(origin, path, body).await?;
         let status = response.status();
+        let from = response.extensions().get::<Departure>().map(|departure| departure.0);
         let body = Limited::new(response.into_body(), limit).collect().await.map_err(|error| {
             match error.is::<http_body_util::LengthLimitError>() {
                 true => WebError::Long { limit },
                 false => WebError::Broken(innermost(&*error)),
             }
         })?;
-        Ok(Reply { status, body: body.to_bytes() })
+        Ok(Reply { status, body: body.to_bytes(), from })
     }
 
     /// The same, its body still to come.
@@ -82,13 +86,13 @@ impl Web {
 }
 
 impl Reply {
-    /// The body of an answer with status 200.
+    /// The body of an answer with status 200, and from which of our addresses it was asked.
     ///
     /// # Errors
     /// [`WebError`] for every other status, with what the server says about it.
-    pub(crate) fn good(self) -> Result<Bytes, WebError> {
+    pub(crate) fn good(self) -> Result<(Bytes, Option<IpAddr>), WebError> {
         match self.status {
-            StatusCode::OK => Ok(self.body),
+            StatusCode::OK => Ok((self.body, self.from)),
             status if status.is_redirection() => Err(WebError::Redirect(status.as_u16())),
             status => Err(WebError::Status(status.as_u16(), self.said())),
         }
@@ -187,6 +191,10 @@ impl Connector {
     }
 }
 
+/// Our side of a connection.
+#[derive(Clone, Copy, Debug)]
+struct Departure(IpAddr);
+
 /// A connection.
 #[derive(Debug)]
 pub(crate) enum Wire {
@@ -197,7 +205,15 @@ pub(crate) enum Wire {
 
 impl Connection for Wire {
     fn connected(&self) -> Connected {
-        Connected::new()
+        let tcp = match self {
+            Self::Plain(stream) => stream.inner(),
+            #[cfg(feature = "tls")]
+            Self::Secure(stream) => stream.inner().get_ref().0,
+        };
+        match tcp.local_addr() {
+            Ok(local) => Connected::new().extra(Departure(local.ip())),
+            Err(_) => Connected::new(),
+        }
     }
 }
 

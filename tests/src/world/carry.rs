@@ -109,7 +109,11 @@ impl World {
             Output::Answer(ticket, answer) => drop(self.hosts[host.0].answers.insert(ticket, *answer)),
             Output::Registered(ticket, result) => drop(self.hosts[host.0].leases.insert(ticket, result)),
             // No registry stands in this world.
-            Output::Upstream(_) | Output::Keep(_) | Output::Watched(..) | Output::WatchRefused(_) => {}
+            Output::Upstream(_)
+            | Output::TakeIn(_)
+            | Output::Keep(_)
+            | Output::Watched(..)
+            | Output::WatchRefused(_) => {}
             Output::Changed(change) => self.believe(host, &change),
         }
     }

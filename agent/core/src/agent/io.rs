@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use wayside_protocols::gpsd::Report;
 use wayside_protocols::place::{Fix, Position};
+use wayside_protocols::registry::rows::{Receipt, Rows};
 use wayside_protocols::service::{AgentId, Service, ServiceId};
 use wayside_protocols::sighting::{LinkId, Sighting};
 use wayside_protocols::time::{Duration, UnixMillis};
@@ -91,8 +92,12 @@ pub enum Input<'a> {
     Configured(Vec<Registration>),
     /// A registry answered an exchange, or did not.
     Told(ExchangeId, Result<&'a [u8], Failure>),
+    /// A registry was reached from this address of the agent's own, not a loopback one.
+    Departs(IpAddr),
     /// How this node stands with the engine behind it, if it is a registry.
     Engine(Footing),
+    /// The engine took what was heard over MQTT of an agent, or did not; why, in words for people.
+    TakenIn(AgentId, Result<Receipt, Box<str>>),
     /// The agent is about to stop: it says goodbye everywhere.
     Leave,
 }
@@ -133,6 +138,8 @@ pub enum Output {
     /// Ask a registry, or tell it something, then say [`Input::Told`]: within the time it allows and a second more, or
     /// it counts as failed.
     Upstream(Exchange),
+    /// Write into the engine of this registry what was heard over MQTT of an agent, then say [`Input::TakenIn`].
+    TakeIn(Box<Rows>),
     /// Write these last-known-good rows in the place of those before, so that they are known after a restart.
     Keep(Vec<Kept>),
     /// The answer to [`Input::Ask`].

@@ -83,7 +83,8 @@ impl Agent {
         }
         let id = ServiceId::of(id, agent);
         if payload.is_empty() {
-            return self.observe(Sighting::gone(Source::Mqtt, id), now);
+            self.observe(Sighting::gone(Source::Mqtt, id), now);
+            return self.take_in(agent, now);
         }
         if self.peers.lost(agent) {
             return self.counters.count("refused_announcement_of_lost_agent_total");
@@ -98,6 +99,7 @@ impl Agent {
                 self.counters.add("mqtt_unknown_members_total", unknown as u64);
                 self.follow(agent, now);
                 self.observe(Sighting::alive(Source::Mqtt, service, ttl), now);
+                self.take_in(agent, now);
             }
             Err(error) => self.refuse("refused_announcement_total", id.as_str(), &error, now),
         }
@@ -122,11 +124,15 @@ impl Agent {
         self.listening.heard_of(self.peers.len());
         match word {
             Word::Stale => self.counters.count("mqtt_stale_will_total"),
-            Word::Gone => self.bury(agent, now),
+            Word::Gone => {
+                self.taken_out(agent, presence.state);
+                self.bury(agent, now);
+            }
             Word::There if self.peers.beaconing(agent, now) => {}
             Word::There => {
                 let service = presence.service(agent, now);
                 self.observe(Sighting::alive(Source::Mqtt, service, PRESENCE_HOLDS), now);
+                self.take_in(agent, now);
             }
         }
     }

@@ -11,6 +11,7 @@ mod beaconing;
 mod board;
 mod congestion;
 mod ears;
+mod intake;
 pub mod io;
 mod listen;
 mod listening;
@@ -22,6 +23,7 @@ mod upward;
 mod vouch;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 
 use wayside_protocols::gpsd::Report;
 use wayside_protocols::place::Fix;
@@ -42,6 +44,7 @@ use beaconing::Beaconing;
 use board::Board;
 use congestion::Congestion;
 use ears::Ears;
+use intake::Intake;
 use io::{Input, Output, Settings, Ticket};
 use listening::Listening;
 use peers::Peers;
@@ -75,9 +78,13 @@ pub struct Agent {
     receiver: Receiver,
     /// Whom to ask where nobody near has an answer; `None` if there is nobody.
     upstream: Option<Upstreams>,
+    /// From which of its addresses the agent reaches a registry: who asks there reaches it at that one, where the links
+    /// say nothing.
+    departs: Option<IpAddr>,
     /// What registries are told has to be looked at anew.
     offered: bool,
     registry: Registry,
+    intake: Intake,
     watches: BTreeMap<Ticket, Watch>,
     counters: Counters,
     /// What the wall clock showed, and when that was.
@@ -125,8 +132,10 @@ impl Agent {
             adverts: Adverts::new(settings.mdns, limits.adverts),
             receiver: Receiver::default(),
             upstream: Upstreams::new(&settings.upstream, &settings.id, &limits, settings.seed),
+            departs: None,
             offered: true,
             registry: Registry::default(),
+            intake: Intake::new(settings.seed),
             watches: BTreeMap::new(),
             counters: Counters::default(),
             wall: None,
@@ -181,7 +190,9 @@ impl Agent {
             Input::Wall(shown) => self.wall = Some((shown, now)),
             Input::Ask(ticket, query) => self.ask(ticket, query, now),
             Input::Told(exchange, result) => self.told(exchange, result, now),
+            Input::Departs(address) => self.departs = Some(address),
             Input::Engine(footing) => self.registry.stands(footing, now),
+            Input::TakenIn(agent, result) => self.taken_in(&agent, result, now),
             Input::Register(ticket, registration) => self.vouch.register(ticket, registration),
             Input::Renew(ticket, id) => self.vouch.renew(ticket, &id, now),
             Input::Withdraw(ticket, id) => self.vouch.withdraw(ticket, id),
@@ -202,6 +213,7 @@ impl Agent {
         self.board.handle_timeout(now);
         self.air_timeout(now);
         self.upward_timeout(now);
+        self.intake_timeout(now);
         while let Some(change) = self.known.expire(now) {
             self.tell(&change, now);
         }
@@ -223,6 +235,7 @@ impl Agent {
             self.board.poll_timeout(),
             self.air_due(),
             self.upward_due(),
+            self.intake.poll_timeout(),
             self.known.catalog().next_expiry(),
             self.watches.values().filter_map(Watch::next_due).min(),
         ];
@@ -233,7 +246,7 @@ impl Agent {
     fn settle(&mut self, now: Timestamp) {
         self.known.maintain(now);
         self.speak(now);
-        self.vouch.reached_at(self.ears.address(), now);
+        self.vouch.reached_at(self.ears.address().or(self.departs), now);
         loop {
             if let Some(output) = self.ears.poll_output(now) {
                 self.outputs.push_back(output);
@@ -259,7 +272,7 @@ impl Agent {
     fn said(&mut self) -> Option<Output> {
         let listening = self.listening.poll_output();
         let said = listening.or_else(|| self.board.poll_output()).or_else(|| self.adverts.poll_output());
-        said.or_else(|| self.upward())
+        said.or_else(|| self.upward()).or_else(|| self.intake.poll_output())
     }
 
     /// Believes a sighting, or counts why not.

@@ -129,6 +129,11 @@ impl Peers {
         peer.born.filter(|born| *born != epoch)
     }
 
+    /// The life the broker says `agent` is in.
+    pub(super) fn life(&self, agent: &AgentId) -> Option<u32> {
+        self.get(agent.as_str())?.born
+    }
+
     pub(super) fn len(&self) -> usize {
         self.seats.len()
     }

@@ -284,6 +284,11 @@ impl Catalog {
         self.by_name.get(name).into_iter().flatten().filter_map(|slot| Some((*slot, self.at(*slot)?)))
     }
 
+    /// How many entries offer `name`.
+    pub fn offering(&self, name: &ServiceName) -> usize {
+        self.by_name.get(name).map_or(0, BTreeSet::len)
+    }
+
     /// The entries that `agent` offers, its own presence among them.
     pub fn offered_by(&self, agent: &AgentId) -> impl Iterator<Item = (Slot, &Entry)> {
         self.by_agent.get(agent).into_iter().flatten().filter_map(|slot| Some((*slot, self.at(*slot)?)))

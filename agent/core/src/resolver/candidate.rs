@@ -29,9 +29,14 @@ pub(super) fn collect(
         Some(circle) => sieve.around(circle),
         None => sieve.anywhere(),
     }
-    sieve.fitting.sort_by(|a, b| a.rank().cmp(&b.rank()));
-    let Sieve { fitting, mut left_out, .. } = sieve;
+    let Sieve { mut fitting, mut left_out, .. } = sieve;
     let (total, limit) = (fitting.len(), usize::from(query.limit));
+    if total > limit && limit > 0 {
+        // Of a city's chargers ten are asked for: the others need no order.
+        fitting.select_nth_unstable_by(limit - 1, |a, b| a.rank().cmp(&b.rank()));
+        fitting.truncate(limit);
+    }
+    fitting.sort_by(|a, b| a.rank().cmp(&b.rank()));
     if total > limit {
         left_out.insert(Reason::OverLimit, total - limit);
     }
@@ -219,7 +224,9 @@ impl Fit<'_> {
     }
 }
 
-/// Where the nearest of that name stands when none fits, counting on the way what has no position or is too far.
+/// Where the nearest of that name stands when none fits, counting on the way what has no position or is too far. Where
+/// there are more than [`COUNTED`] of that name, nobody counts: a question that finds nothing must not cost more than one
+/// that does.
 fn nearest(
     known: &Neighbourhood,
     query: &Query,
@@ -228,7 +235,7 @@ fn nearest(
     now: Timestamp,
     left_out: &mut BTreeMap<Reason, usize>,
 ) -> Option<Distance> {
-    let name = query.name.as_ref()?;
+    let name = query.name.as_ref().filter(|name| known.catalog().offering(name) <= COUNTED)?;
     let mut nearest: Option<Distance> = None;
     for (slot, entry) in known.catalog().named(name) {
         let service = entry.shown();
@@ -272,3 +279,6 @@ fn holds(requirement: &Requirement, service: &Service) -> Result<(), Reason> {
     };
     holds.then_some(()).ok_or(Reason::Resources)
 }
+
+/// Services of one name among which the nearest is looked for; each costs a tenth of a microsecond.
+const COUNTED: usize = 1_024;

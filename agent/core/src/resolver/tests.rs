@@ -76,6 +76,16 @@ fn nothing_near_says_how_far_the_nearest_is() {
 }
 
 #[test]
+fn among_very_many_nobody_counts_how_far_the_nearest_is() {
+    let mut street = Street::new();
+    for n in 0..1_025 {
+        street = street.with(&format!("d{n}"), Kind::Device, 900.0, |_| {});
+    }
+    let answer = street.ask(|_| {});
+    assert_eq!((answer.matches.len(), answer.explain[0].nearest, answer.explain[0].left_out.len()), (0, None, 0));
+}
+
+#[test]
 fn what_rides_on_an_agent_is_found_where_the_agent_is() {
     let mut street = Street::new();
     let agent: AgentId = "car-1".parse().unwrap();

@@ -14,7 +14,7 @@ use crate::dice::Dice;
 
 /// What one registry has been told.
 #[derive(Debug)]
-pub(super) struct Announcer {
+pub(crate) struct Announcer {
     refresh: Duration,
     offered: BTreeMap<Label, Announcement>,
     place: Option<(Position, f32)>,
@@ -35,14 +35,14 @@ struct Told {
 
 /// Who says so.
 #[derive(Clone, Debug)]
-pub(super) struct Speaker {
-    pub(super) agent: AgentId,
-    pub(super) kind: Kind,
-    pub(super) epoch: u32,
+pub(crate) struct Speaker {
+    pub(crate) agent: AgentId,
+    pub(crate) kind: Kind,
+    pub(crate) epoch: u32,
 }
 
 impl Announcer {
-    pub(super) fn new(refresh: Duration) -> Self {
+    pub(crate) fn new(refresh: Duration) -> Self {
         Self {
             refresh,
             offered: BTreeMap::new(),
@@ -55,7 +55,7 @@ impl Announcer {
     }
 
     /// The agent offers just this. How many services are beyond what one message holds, and are told to nobody.
-    pub(super) fn offer(
+    pub(crate) fn offer(
         &mut self,
         rows: impl Iterator<Item = Announcement>,
         place: Option<(Position, f32)>,
@@ -79,7 +79,7 @@ impl Announcer {
     }
 
     /// The message that is due.
-    pub(super) fn message(&mut self, speaker: Speaker, now: Timestamp) -> Option<Rows> {
+    pub(crate) fn message(&mut self, speaker: Speaker, now: Timestamp) -> Option<Rows> {
         if self.sending.is_some() || self.due > now {
             return None;
         }
@@ -98,7 +98,7 @@ impl Announcer {
     }
 
     /// The last message: nothing it offers is to be kept.
-    pub(super) fn farewell(&mut self, speaker: Speaker) -> Option<Rows> {
+    pub(crate) fn farewell(&mut self, speaker: Speaker) -> Option<Rows> {
         self.told.take()?;
         let Speaker { agent, kind, epoch } = speaker;
         (self.due, self.sending) = (Timestamp::NEVER, None);
@@ -107,7 +107,7 @@ impl Announcer {
     }
 
     /// The registry took the message. True if everything is to be said anew.
-    pub(super) fn taken(&mut self, receipt: &Receipt, dice: &mut Dice, now: Timestamp) -> bool {
+    pub(crate) fn taken(&mut self, receipt: &Receipt, dice: &mut Dice, now: Timestamp) -> bool {
         let Some((sent, quiet)) = self.sending.take() else { return false };
         self.failures = 0;
         // Right after news the nodes of a registry may not all have heard it; a whole refresh later they have.
@@ -125,7 +125,7 @@ impl Announcer {
     }
 
     /// The message was lost, or refused.
-    pub(super) fn lost(&mut self, dice: &mut Dice, now: Timestamp) {
+    pub(crate) fn lost(&mut self, dice: &mut Dice, now: Timestamp) {
         if self.sending.take().is_some() {
             self.due = now + breaker::pause(self.failures, dice);
             self.failures = self.failures.saturating_add(1);
@@ -133,11 +133,11 @@ impl Announcer {
     }
 
     /// The agent goes by another name from here on: the registry has to be told everything.
-    pub(super) fn renamed(&mut self, now: Timestamp) {
+    pub(crate) fn renamed(&mut self, now: Timestamp) {
         (self.told, self.sending, self.due) = (None, None, now);
     }
 
-    pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
+    pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
         (self.sending.is_none() && self.due != Timestamp::NEVER).then_some(self.due)
     }
 

@@ -10,7 +10,7 @@
 //! (what is on its way) · `ladder` (who waits for it) · `spread`
 //! (whom a caller tries first) · `announce` (what registries are told).
 
-mod announce;
+pub(crate) mod announce;
 mod breaker;
 mod budget;
 mod cache;

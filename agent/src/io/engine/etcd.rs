@@ -14,11 +14,17 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::{Node, Order};
+use crate::io::web::Connector;
 use client::Client;
 use keys::Keys;
 
-pub(super) async fn run(endpoints: Vec<Uri>, prefix: Box<str>, mut orders: mpsc::Receiver<Order>, node: Node) {
-    let (client, keys) = (Client::new(endpoints), Keys::new(&prefix));
+pub(super) async fn run(
+    (endpoints, connector): (Vec<Uri>, Connector),
+    prefix: Box<str>,
+    mut orders: mpsc::Receiver<Order>,
+    node: Node,
+) {
+    let (client, keys) = (Client::new(endpoints, connector), Keys::new(&prefix));
     let follow = follow::run(client.clone(), keys.clone(), node);
     tokio::pin!(follow);
     let mut writing = JoinSet::new();

@@ -46,8 +46,8 @@ pub(super) enum CallError {
 }
 
 impl Client {
-    pub(super) fn new(endpoints: Vec<Uri>) -> Self {
-        let web = Web::new(Connector::default(), None);
+    pub(super) fn new(endpoints: Vec<Uri>, connector: Connector) -> Self {
+        let web = Web::new(connector, None);
         Self { web, endpoints: endpoints.into(), at: Arc::default() }
     }
 

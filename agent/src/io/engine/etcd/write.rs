@@ -8,8 +8,9 @@ use wayside_protocols::service::Label;
 use wayside_protocols::time::Duration;
 
 use super::client::{CallError, Client};
-use super::keys::{About, Keys, decode, encode, end_of, int, lease};
+use super::keys::{About, Keys, end_of, int, lease};
 use crate::io::engine::Refused;
+use crate::io::engine::base64::{decode, encode};
 
 /// Writes one message, and says what the engine holds of its agent after it.
 ///
