@@ -27,7 +27,7 @@ use crate::io::bus::keeper::Devices;
 use crate::io::engine::{self, Desk};
 use crate::io::interfaces::Selection;
 use crate::io::probe::Prober;
-use crate::io::{gnss, link, responder, upstream};
+use crate::io::{envoy, gnss, link, responder, upstream};
 use crate::journal::{self, Journal, JournalTally};
 
 /// An agent that runs on this runtime until it is told to leave.
@@ -94,6 +94,11 @@ impl Running {
         let agent = Agent::new(settings, clock.now());
         let mut driver = JoinSet::new();
         driver.spawn(Driver::new(agent, doors, outward, move || clock.now(), move || clock.wall()).run());
+        for (dir, service) in
+            config.envoy.iter().flat_map(|files| files.services.iter().map(move |name| (&files.dir, name)))
+        {
+            edges.spawn(envoy::keep(dir.clone(), service.clone(), handle.clone()));
+        }
         let (stop_api, stopped) = oneshot::channel();
         // A sender that is dropped stops the API too.
         edges.spawn(server.run(Api::new(handle.clone(), options), async move { drop(stopped.await) }));
