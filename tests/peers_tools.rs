@@ -1,6 +1,8 @@
 //! What people already run finds what is near: Prometheus scrapes a neighbour nobody wrote down.
 
-use std::process::Command;
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -66,12 +68,88 @@ fn the_alert_rules_fire_when_they_should_and_name_what_the_agent_tells() {
     let (agent, _) = agent(&scratch);
     let page = agent.ask("GET", "/metrics", None).expect("an answer").body;
     let rules = std::fs::read_to_string(directory.join("wayside.rules.yml")).expect("the rules are there");
-    let words = rules.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    // Those of upstreams and of a broker are told only where there are any.
-    let always = |name: &&str| !name.contains("upstream") && !name.contains("mqtt");
-    for name in words.filter(|word| word.starts_with("wayside_")).filter(always) {
+    for name in named(&rules) {
         assert!(page.contains(&format!("\n{name} ")), "{name} is not on the page: {page}");
     }
+}
+
+#[test]
+fn what_an_agent_tells_of_itself_is_what_the_documentation_says() {
+    let scratch = Scratch::new();
+    let (agent, _) = agent(&scratch);
+    let question = json!({"service_name": "nothing"});
+    assert_eq!(agent.ask("POST", "/v1/discovery/services", Some(&question)).expect("an answer").status, 200);
+    let page = agent.ask("GET", "/metrics", None).expect("an answer").body;
+    let told: BTreeMap<&str, &str> =
+        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let documented = std::fs::read_to_string(repository().join("docs/METRICS.md")).expect("the page is there");
+    let rows = documented.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let known: BTreeMap<&str, &str> = rows.filter_map(|(name, rest)| Some((name, rest.split_once(" | ")?.0))).collect();
+    assert_eq!(told, known);
+    assert!(page.contains("\nwayside_query_seconds_count 1\n"), "the question was timed: {page}");
+    assert!(page.contains("\nwayside_queries_total 1\n"), "and counted: {page}");
+    // What is counted anywhere is told under that name.
+    let health = agent.ask("GET", "/v1/discovery/health", None).expect("an answer").json();
+    for name in health["metrics"].as_object().expect("names").keys() {
+        assert!(known.contains_key(format!("wayside_{name}").as_str()), "{name} is not documented");
+    }
+    // Prometheus' own linter reads it.
+    let mut promtool = Command::new("promtool");
+    let linted = fed(promtool.args(["check", "metrics"]), page.as_bytes());
+    assert!(!linted.contains("error"), "{linted}");
+}
+
+#[test]
+fn every_count_in_the_code_is_documented() {
+    let documented = std::fs::read_to_string(repository().join("docs/METRICS.md")).expect("the page is there");
+    let mut seen = 0;
+    for part in ["agent/core/src", "agent/src"] {
+        let listed = output(Command::new("grep").args(["-rhoE", "\"[a-z0-9_]+_total\""]).arg(repository().join(part)));
+        for name in listed.lines().map(|line| line.trim_matches('"')).filter(|name| *name != "energy_total") {
+            assert!(documented.contains(&format!("| `wayside_{name}` | counter |")), "{name} is not documented");
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "only {seen} were found: the search is wrong");
+}
+
+#[test]
+fn the_dashboard_asks_for_what_agents_tell_in_words_prometheus_reads() {
+    let scratch = Scratch::new();
+    let file = repository().join("examples/grafana/wayside.json");
+    let dashboard: Value =
+        serde_json::from_str(&std::fs::read_to_string(file).expect("the dashboard is there")).expect("it is JSON");
+    let documented = std::fs::read_to_string(repository().join("docs/METRICS.md")).expect("the page is there");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().expect("targets"));
+    let queries: Vec<&str> = targets.filter_map(|target| target["expr"].as_str()).collect();
+    assert!(queries.len() > 30, "{queries:?}");
+    let mut rules = "groups:\n- name: dashboard\n  rules:\n".to_owned();
+    for (number, query) in queries.iter().enumerate() {
+        for name in named(query).filter(|name| *name != "wayside_") {
+            let whole = name.trim_end_matches("_bucket");
+            assert!(documented.contains(&format!("| `{whole}` |")), "{name} is not documented: {query}");
+        }
+        let query = query.replace("$__rate_interval", "5m").replace("$instance", ".+");
+        rules.push_str(&format!("  - record: panel:query:{number}\n    expr: {}\n", json!(query)));
+    }
+    let checked = output(Command::new("promtool").args(["check", "rules"]).arg(scratch.write("panels.yml", &rules)));
+    assert!(checked.contains(&format!("{} rules found", queries.len())), "{checked}");
+}
+
+/// The names of ours in a text.
+fn named(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter(|word| word.starts_with("wayside_"))
+}
+
+/// What `command` says, fed with `bytes`; it may find fault.
+fn fed(command: &mut Command, bytes: &[u8]) -> String {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    child.stdin.take().expect("it is piped").write_all(bytes).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
 /// An agent on a port that the system chose.

@@ -4,12 +4,14 @@
 //! and the routes together.
 
 pub mod devices;
+pub mod envoy;
 mod export;
 mod fields;
 mod health;
 mod host;
 pub mod json;
 mod listen;
+mod metrics;
 mod page;
 mod position;
 mod problem;
@@ -165,6 +167,8 @@ struct ApiTally {
     turned_away: AtomicU64,
     /// Serial numbers of the ids made for registrations that bring none.
     made: AtomicU64,
+    /// How long questions took.
+    took: metrics::Took,
 }
 
 impl ApiTally {

@@ -4,6 +4,7 @@ mod backoff;
 pub mod broker;
 pub mod bus;
 pub mod engine;
+pub mod envoy;
 pub mod gnss;
 pub mod inquire;
 pub mod interfaces;

@@ -28,7 +28,7 @@ use crate::io::bus::keeper::Devices;
 use crate::io::engine::{self, Desk};
 use crate::io::interfaces::Selection;
 use crate::io::probe::Prober;
-use crate::io::{gnss, link, responder, upstream};
+use crate::io::{envoy, gnss, link, responder, upstream};
 use crate::journal::{self, Journal, JournalTally};
 use crate::pulse::Pulse;
 
@@ -101,6 +101,11 @@ impl Running {
         let mut driver = JoinSet::new();
         let looped = Driver::new(agent, doors, outward, move || clock.now(), move || clock.wall());
         driver.spawn(looped.beating(pulse.of("driver")).run());
+        for (dir, service) in
+            config.envoy.iter().flat_map(|files| files.services.iter().map(move |name| (&files.dir, name)))
+        {
+            edges.spawn(envoy::keep(dir.clone(), service.clone(), handle.clone()));
+        }
         let (stop_api, stopped) = oneshot::channel();
         // A sender that is dropped stops the API too.
         edges.spawn(server.run(Api::new(handle.clone(), options), async move { drop(stopped.await) }));

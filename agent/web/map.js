@@ -93,7 +93,12 @@ function look(now) {
 function marker(mark) {
   const service = mark.lead.service, colour = paint[service.kind] || paint.soft, size = 6.5;
   const spread = 2 * mark.sigma * perMetre();
-  if (spread > size + 2) { pen.beginPath(); pen.arc(mark.px, mark.py, Math.min(spread, 4000), 0, 7); pen.globalAlpha = .13; pen.fillStyle = colour; pen.fill(); pen.globalAlpha = 1; }
+  if (spread > size + 2) {
+    pen.beginPath(); pen.arc(mark.px, mark.py, Math.min(spread, 4000), 0, 7);
+    // Of what is past its validity the rim says enough: filled, a few such would hide all others.
+    if (mark.valid) { pen.globalAlpha = .13; pen.fillStyle = colour; pen.fill(); } else { pen.globalAlpha = .3; pen.lineWidth = 1; pen.strokeStyle = colour; pen.setLineDash([2, 5]); pen.stroke(); pen.setLineDash([]); }
+    pen.globalAlpha = 1;
+  }
   pen.save();
   pen.translate(mark.px, mark.py);
   const critical = mark.things.some((thing) => thing.service.critical);
@@ -103,9 +108,10 @@ function marker(mark) {
     pen.beginPath(); pen.arc(0, 0, size + 6, 0, 7); pen.lineWidth = 2.5; pen.strokeStyle = paint.accent; pen.setLineDash(possible ? [4, 3] : []); pen.stroke(); pen.setLineDash([]);
   }
   outline(SHAPES[service.kind] || "circle", size, mark.motion ? mark.motion.heading_deg : 0);
-  pen.lineWidth = 2; pen.strokeStyle = colour; pen.fillStyle = possible ? paint.paper : colour;
-  pen.setLineDash(possible ? [3, 2] : service.trust === "unsigned" ? [1.5, 1.5] : []);
-  pen.fill(); pen.stroke(); pen.setLineDash([]);
+  if (service.trust !== "unsigned") { pen.lineWidth = 6; pen.strokeStyle = colour; pen.stroke(); pen.lineWidth = 3; pen.strokeStyle = paint.paper; pen.stroke(); }
+  pen.fillStyle = possible ? paint.paper : colour;
+  pen.fill();
+  if (possible) { pen.lineWidth = 1.6; pen.strokeStyle = colour; pen.setLineDash([3, 2]); pen.stroke(); pen.setLineDash([]); }
   if (mark.things.some((thing) => thing.service.health_status === "failing")) {
     pen.strokeStyle = paint.bad; pen.lineWidth = 2.5; pen.beginPath(); pen.moveTo(-8, -8); pen.lineTo(8, 8); pen.moveTo(8, -8); pen.lineTo(-8, 8); pen.stroke();
   }
@@ -145,11 +151,11 @@ function crowd() {
 function labels(crowded) {
   pen.font = "12px system-ui,sans-serif"; pen.textAlign = "left"; pen.textBaseline = "middle";
   const taken = [];
-  const few = !crowded && marks.length <= 60;
+  const still = (mark) => !mark.motion && mark.lead.service.kind !== "vehicle";
+  const few = !crowded && marks.filter(still).length <= 60;
   for (const mark of marks) {
     const chosen = mark.things.find((thing) => thing.id === model.picked || model.found.has(thing.id));
-    const still = !mark.motion && mark.lead.service.kind !== "vehicle";
-    if (!chosen && !(few && still)) continue;
+    if (!chosen && !(few && still(mark))) continue;
     const service = (chosen || mark.things.find((thing) => thing.service.name !== "wayside") || mark.lead).service;
     const text = title(service).slice(0, 28), x = mark.px + 11, y = mark.py;
     const box = [x, y - 8, x + pen.measureText(text).width, y + 8];

@@ -204,8 +204,9 @@ let figures = null, since = 0;
 async function vitals() {
   for (;;) {
     try {
-      const said = await call("/v1/discovery/health");
+      const asked = seconds(), said = await call("/v1/discovery/health");
       const now = seconds(), before = figures;
+      model.took = 1000 * (now - asked);
       figures = said.metrics;
       model.agent = said.agent;
       model.health = said;

@@ -2,17 +2,19 @@
 
 const at = (id) => document.getElementById(id);
 const ROWS = 400;                  // rows laid out at most
+const VALUES = 16;                 // values of a device read at a time
 const COLUMNS = [
   ["name", "Service", (t) => title(t.service)],
-  ["id", "Id", (t) => clean(t.id)],
+  ["id", "Id", (t) => clean(t.id), "more"],
   ["kind", "Kind", (t) => t.service.kind],
   ["distance", "Distance", (t) => t.metres, "number", (metres) => metres === null ? "" : metres < 1000 ? metres.toFixed(0) + " m" : (metres / 1000).toFixed(1) + " km"],
-  ["address", "Address", (t) => clean(t.service.address ? t.service.address + (t.service.port ? ":" + t.service.port : "") : "")],
-  ["health", "Health", (t) => t.service.health_status],
+  ["address", "Address", (t) => clean(t.service.address ? t.service.address + (t.service.port ? ":" + t.service.port : "") : ""), "more"],
+  ["health", "Health", (t) => t.service.health_status, "more"],
   ["trust", "Trust", (t) => t.service.trust],
   ["heard", "Heard", (t) => t.quiet, "number", (quiet) => quiet < 60 ? quiet.toFixed(0) + " s" : (quiet / 60).toFixed(0) + " min"],
 ];
-let order = { column: 3, down: false }, words = "", laid = [];
+let order = { column: 3, down: false }, words = "", laid = [], busy = false;
+const described = new Map();       // id -> Thing Description, null for what has none; 50 at most
 
 function shown(thing) {
   if (!words) return true;
@@ -92,10 +94,35 @@ async function detail() {
     for (const [name, value] of Object.entries(said.metadata || {})) add(clean(name), value);
     const claims = (said.claims || []).map((claim) => element("li", `${claim.source}, ${(claim.age_ms / 1000).toFixed(0)} s ago${claim.ttl_s === null ? "" : `, holds ${claim.ttl_s.toFixed(0)} s more`}`));
     const vouch = element("ul"); vouch.append(...claims);
-    box.replaceChildren(element("strong", title(said)), list, element("div", "Who vouches for it", { className: "soft" }), vouch);
+    const parts = [element("strong", title(said)), list];
+    if (said.kind === "device") parts.push(...await values(id));
+    if (model.picked !== id) return;
+    box.replaceChildren(...parts, element("div", "Who vouches for it", { className: "soft" }), vouch);
   } catch (error) {
     if (model.picked === id) box.replaceChildren(element("span", error.message, { className: "warn" }));
   }
+}
+
+/** What a device says of itself now, read through the agent; nothing for what is no Modbus device of this agent's. */
+async function values(id) {
+  if (!described.has(id)) {
+    if (described.size >= 50) described.clear();
+    try { described.set(id, await call("/things/" + encodeURIComponent(id))); } catch (error) { if (error.status !== 404) throw error; described.set(id, null); }
+  }
+  const thing = described.get(id);
+  if (!thing) return [];
+  const named = Object.entries(thing.properties).filter(([name]) => !name.endsWith("_raw")), list = element("dl");
+  for (const [name, property] of named.slice(0, VALUES)) {
+    let said = "", why = "";
+    try {
+      const value = await call("/things/" + encodeURIComponent(id) + "/properties/" + encodeURIComponent(name));
+      said = typeof value === "number" ? +value.toPrecision(6) + (property.unit ? " " + property.unit : "") : String(value);
+    } catch (error) { why = error.message; }
+    if (model.picked !== id) return [];
+    list.append(element("dt", clean(name)), element("dd", clean(said || why), { className: said ? "" : "soft" }));
+  }
+  const rest = named.length > VALUES ? ` (${VALUES} of ${named.length})` : "";
+  return [element("div", "What it says now" + rest, { className: "soft" }), list];
 }
 
 // ---- asking
@@ -153,11 +180,21 @@ function save() {
 async function choose(event) {
   const [file] = event.target.files;
   at("trouble").textContent = "";
-  if (!file) { ground = null; model.revision += 1; return; }
+  if (!file) return;
   try {
     if (file.size > 20e6) throw new Error("larger than 20 MB");
     lay(JSON.parse(await file.text()));
+    at("behind").textContent = clean(file.name).slice(0, 40);
+    at("clear").className = "";
   } catch (error) { at("trouble").textContent = clean(`${file.name}: ${error.message}`); }
+}
+
+function bare() {
+  ground = null;
+  model.revision += 1;
+  at("ground").value = "";
+  at("behind").textContent = "Background from GeoJSON";
+  at("clear").className = "hidden";
 }
 
 function strip() {
@@ -170,7 +207,7 @@ function strip() {
   at("own").className = own && own.certain !== false ? "soft" : "warn";
   if (!figures || !model.rate) return;
   const rate = (name) => model.rate(name).toFixed(1);
-  const parts = [["services", figures.services], ["peers", figures.peers], ["broker", figures.broker_up ? "up" : "down"], ["events here", `${(events / Math.max(1, seconds() - since)).toFixed(1)}/s`], ["changes", `${(model.rate("appeared_total") + model.rate("updated_total") + model.rate("departed_total")).toFixed(1)}/s`], ["questions", rate("queries_total") + "/s"], ["requests", rate("requests_total") + "/s"], ["written", `${((figures.state_bytes_written_total || 0) / 1024).toFixed(0)} KiB`], ["frame p95", `${percentile(.95).toFixed(1)} ms`]];
+  const parts = [["services", figures.services], ["peers", figures.peers], ["broker", figures.broker_up ? "up" : "down"], ["events here", `${(events / Math.max(1, seconds() - since)).toFixed(1)}/s`], ["changes", `${(model.rate("appeared_total") + model.rate("updated_total") + model.rate("departed_total")).toFixed(1)}/s`], ["questions", rate("queries_total") + "/s"], ["answers in", model.took === undefined ? "-" : model.took.toFixed(0) + " ms"], ["requests", rate("requests_total") + "/s"], ["written", `${((figures.state_bytes_written_total || 0) / 1024).toFixed(0)} KiB`], ["frame p95", `${percentile(.95).toFixed(1)} ms`]];
   at("strip").replaceChildren(...parts.map(([name, value]) => { const part = element("span", name + " "); part.append(element("b", String(value))); return part; }));
   for (const problem of (model.health && model.health.problems) || []) at("strip").append(element("span", clean(problem), { className: "bad" }));
   events = 0; since = seconds();
@@ -182,6 +219,7 @@ at("form").onsubmit = question;
 at("filter").oninput = (event) => { words = event.target.value.trim().toLowerCase(); model.revision += 1; rows(); };
 at("save").onclick = save;
 at("ground").onchange = choose;
+at("clear").onclick = bare;
 at("in").onclick = () => zoom(.7);
 at("out").onclick = () => zoom(1.4);
 at("home").onclick = home;
@@ -193,7 +231,7 @@ resize();
 headings();
 setInterval(rows, 1000);
 setInterval(strip, 2000);
-setInterval(() => { if (model.picked) detail(); }, 3000);
+setInterval(async () => { if (model.picked && !busy && !document.hidden) { busy = true; try { await detail(); } finally { busy = false; } } }, 3000);
 since = seconds();
 requestAnimationFrame(frame);
 follow();

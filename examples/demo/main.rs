@@ -38,10 +38,12 @@ async fn play(once: bool) -> Result<usize, Box<dyn Error>> {
         "A city: 200 vehicles on a real broker, two gateways on real mDNS (loopback), and an agent at {}.",
         scene.here
     );
-    println!("Its API is http://{}\n", scene.api);
+    println!("\n    The city as it moves:  http://{}/\n", scene.api);
     let wrong = questions::all(&mut scene).await?;
     if !once && wrong == 0 {
-        println!("The city goes on. Ask it yourself, or end it with Ctrl-C:");
+        scene.crossing_returns(&state).await?;
+        println!("The city goes on. Look at it, ask it yourself, or end it with Ctrl-C:");
+        println!("    http://{}/", scene.api);
         println!("    wayside nearby --within 100m --agent http://{}", scene.api);
         tokio::signal::ctrl_c().await?;
     }

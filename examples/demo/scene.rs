@@ -46,10 +46,9 @@ impl Scene {
         let tasks = vec![broker, tokio::spawn(driving)];
 
         // mDNS is real, but stays on loopback: a demo announces nothing to the neighbourhood.
-        let crossing = here.moved(60.0, 70.0);
         let station = here.moved(200.0, 1_900.0);
         let gateways = vec![
-            node(state, "gw-crossing", &crossing, "", "name = \"signal-phase\"\nport = 4711\ncritical = true").await?,
+            crossing(state, &here).await?,
             node(state, "gw-station", &station, "", "name = \"charging\"\nport = 8080\nresources = { power_kw = 150 }")
                 .await?,
         ];
@@ -64,6 +63,12 @@ impl Scene {
         self.gateways.remove(0).leave().await;
     }
 
+    /// And comes back.
+    pub(crate) async fn crossing_returns(&mut self, state: &Path) -> Result<(), Box<dyn Error>> {
+        self.gateways.push(crossing(state, &self.here).await?);
+        Ok(())
+    }
+
     /// Ends everything.
     pub(crate) async fn end(self) {
         for node in self.gateways {
@@ -72,6 +77,12 @@ impl Scene {
         self.agent.leave().await;
         self.tasks.iter().for_each(JoinHandle::abort);
     }
+}
+
+/// The gateway at the crossing.
+async fn crossing(state: &Path, here: &Position) -> Result<Running, Box<dyn Error>> {
+    let at = here.moved(60.0, 70.0);
+    node(state, "gw-crossing", &at, "", "name = \"signal-phase\"\nport = 4711\ncritical = true").await
 }
 
 /// One agent, as its configuration file would describe it.

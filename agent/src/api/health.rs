@@ -2,11 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Serialize;
 
 use wayside_core::agent::Agent;
@@ -52,23 +50,9 @@ pub(super) async fn report(State(api): State<Api>) -> Result<Response, Problem> 
         problems,
         position,
         registry,
-        metrics: vitals.gauges.into_iter().map(|(name, value)| (name.into(), value)).chain(vitals.counters).collect(),
+        metrics: vitals.named(),
     };
     Ok(as_json(text::json(&report)))
-}
-
-/// `GET /metrics`: Prometheus text format 0.0.4. There is no label at all, so none can come from the network.
-pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, Problem> {
-    let vitals = Vitals::read(&api).await?;
-    let mut page = String::with_capacity(4_096);
-    for (name, value) in vitals.gauges {
-        // Writing to a String cannot fail.
-        let _ = writeln!(page, "# TYPE wayside_{name} gauge\nwayside_{name} {value}");
-    }
-    for (name, value) in vitals.counters {
-        let _ = writeln!(page, "# TYPE wayside_{name} counter\nwayside_{name} {value}");
-    }
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response())
 }
 
 #[derive(Serialize)]
@@ -127,13 +111,13 @@ impl RegistryJson {
 }
 
 /// Everything that is counted or measured, under its name.
-struct Vitals {
+pub(super) struct Vitals {
     gauges: Vec<(&'static str, u64)>,
     counters: BTreeMap<String, u64>,
 }
 
 impl Vitals {
-    async fn read(api: &Api) -> Result<Self, Problem> {
+    pub(super) async fn read(api: &Api) -> Result<Self, Problem> {
         let (mut gauges, counted) = api.handle.read(look).await?;
         let mut counters: Vec<_> = counted.iter().chain(api.handle.tally().iter()).chain(api.tally.iter()).collect();
         if let Some(journal) = &api.options.journal {
@@ -146,6 +130,11 @@ impl Vitals {
         }
         let named = |(name, value): (&str, u64)| (format!("{}_total", name.trim_end_matches("_total")), value);
         Ok(Self { gauges, counters: counters.into_iter().map(named).collect() })
+    }
+
+    /// All of it by name.
+    pub(super) fn named(self) -> BTreeMap<String, u64> {
+        self.gauges.into_iter().map(|(name, value)| (name.into(), value)).chain(self.counters).collect()
     }
 }
 

@@ -40,7 +40,7 @@ const PAGE: &str = concat!(
 /// The script is named by its hash (Content Security Policy Level 3, 6.7.3.3); nothing is fetched from anywhere else.
 const POLICY: &str = concat!(
     "default-src 'none'; style-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; ",
-    "frame-ancestors 'none'; script-src 'sha256-0tHZbzJqqhwWKQ4KGaPO0yrQDZs+Wt4qBNbc+5B2Oeg='"
+    "frame-ancestors 'none'; script-src 'sha256-lNeI0F62atg2sYljz/uN86NK25GD1doF/lrQdm7gMaM='"
 );
 
 #[cfg(test)]

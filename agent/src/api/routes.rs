@@ -21,7 +21,8 @@ use crate::api::problem::{
 };
 use crate::api::registration::{LeaseJson, Registrar, RegistrationJson};
 use crate::api::{
-    Api, Listen, answer, export, health, json, page, position, registration, registry, surveys, text, things, watch,
+    Api, Listen, answer, envoy, export, health, json, metrics, page, position, registration, registry, surveys, text,
+    things, watch,
 };
 
 /// Every route of the API as it is served on `listen`.
@@ -38,7 +39,7 @@ pub(super) fn router(api: &Api, listen: &Listen) -> Router {
 }
 
 /// The paths, and what each takes. `openapi.json` lists the same.
-pub(super) const PATHS: [(&str, Methods); 20] = [
+pub(super) const PATHS: [(&str, Methods); 21] = [
     ("/v1/discovery/services", || post(find)),
     ("/v1/discovery/services/{id}", || get(show)),
     ("/v1/discovery/registration", || post(register)),
@@ -55,8 +56,9 @@ pub(super) const PATHS: [(&str, Methods); 20] = [
     ("/.well-known/wot", || get(things::directory)),
     ("/v1/registry/announcement", || post(registry::announce)),
     ("/v1/export/prometheus-sd", || get(export::prometheus)),
+    ("/v3/discovery:endpoints", || post(envoy::endpoints)),
     ("/v1/position", || get(position::get).put(position::put)),
-    ("/metrics", || get(health::metrics)),
+    ("/metrics", || get(metrics::show)),
     ("/openapi.json", || get(async || as_json(OPENAPI.into()))),
     ("/", || get(page::show)),
 ];
@@ -113,7 +115,10 @@ fn same(given: &[u8], token: &[u8]) -> bool {
 async fn find(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
     registry::ready(&api)?;
     let body = body(&api, request).await?;
-    answer(&api.handle, &body).await.map(as_json)
+    let began = api.options.clock.now();
+    let answered = answer(&api.handle, &body).await;
+    api.tally.took.add(api.options.clock.now().since(began));
+    answered.map(as_json)
 }
 
 async fn show(State(api): State<Api>, id: Result<Path<String>, PathError>) -> Result<Response, Problem> {

@@ -181,7 +181,7 @@ const RATES: [(&str, &str); 6] = [
     ("api_requests_total", "requests"),
     ("mqtt_messages_total", "messages"),
     ("beacons_total", "beacons"),
-    ("mdns_messages_total", "mDNS"),
+    ("mdns_responses_total", "mDNS"),
     ("appeared_total", "appeared"),
     ("departed_total", "departed"),
 ];

@@ -5,6 +5,7 @@
 //! place and a hint.
 
 mod api;
+mod envoy;
 mod file;
 pub mod identity;
 mod limits;
@@ -27,6 +28,7 @@ use wayside_protocols::service::{AgentId, Kind};
 use wayside_protocols::time::Duration;
 
 pub use api::{Api, ApiTls, Token};
+pub use envoy::Envoy;
 pub use file::ConfigFile;
 pub use limits::Limits;
 pub use modbus::{Modbus, ModbusSegment};
@@ -67,6 +69,8 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// What makes this node a registry itself; `None` if it is none.
     pub registry: Option<Registry>,
+    /// What is written for an Envoy on this host.
+    pub envoy: Option<Envoy>,
     /// Every cap.
     pub limits: Limits,
 }
@@ -87,6 +91,7 @@ impl Default for Config {
             services: Vec::new(),
             upstreams: Vec::new(),
             registry: None,
+            envoy: None,
             limits: Limits::default(),
         }
     }
@@ -108,6 +113,7 @@ impl Config {
             ("service", self.services != other.services),
             ("upstream", self.upstreams != other.upstreams),
             ("registry", self.registry != other.registry),
+            ("envoy", self.envoy != other.envoy),
             ("limits", self.limits != other.limits),
         ];
         sections.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()
@@ -182,6 +188,7 @@ impl ConfigFile {
             services: service::read(&mut root),
             upstreams: upstream::read(&mut root),
             registry: registry::read(&mut root),
+            envoy: envoy::read(&mut root),
             limits: root.table("limits", limits::read),
         };
         root.finish();
