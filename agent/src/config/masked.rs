@@ -19,19 +19,18 @@ impl ConfigFile {
 fn table(above: &str, table: &Table, lines: &mut Vec<String>) {
     for (key, node) in &table.0 {
         let path = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
-        match &node.value {
-            Value::Table(below) if !secret(key) => self::table(&path, below, lines),
-            Value::List(list) if !secret(key) && list.iter().any(|item| item.value.table().is_some()) => {
-                for (index, item) in list.iter().enumerate() {
-                    if let Value::Table(below) = &item.value {
-                        self::table(&format!("{path}[{index}]"), below, lines);
-                    }
-                }
+        if secret(key) {
+            lines.push(format!("{path} = {MASK}  # {}", node.origin));
+        } else if let Some(below) = node.value.table() {
+            self::table(&path, below, lines);
+        } else if let Some(list) = node.value.list().filter(|list| list.iter().any(|item| item.value.table().is_some()))
+        {
+            for (index, below) in list.iter().enumerate().filter_map(|(index, item)| Some((index, item.value.table()?)))
+            {
+                self::table(&format!("{path}[{index}]"), below, lines);
             }
-            value => {
-                let shown = if secret(key) { MASK.to_owned() } else { plain(value) };
-                lines.push(format!("{path} = {shown}  # {}", node.origin));
-            }
+        } else {
+            lines.push(format!("{path} = {}  # {}", plain(&node.value), node.origin));
         }
     }
 }

@@ -28,13 +28,16 @@ pub struct Line {
     pub token_file: Option<PathBuf>,
 }
 
+/// What a registry answered, and from which address of ours it was asked, where that is known.
+type Heard = Result<(Vec<u8>, Option<IpAddr>), Failure>;
+
 /// Makes the exchanges the agent asks for until the queue is closed, and then ends those under way.
 pub async fn run(lines: Vec<Line>, mut orders: mpsc::Receiver<Exchange>, inbox: Inbox) {
     let webs: Vec<Result<Web, Box<str>>> = lines.iter().map(web).collect();
     for trouble in webs.iter().filter_map(|web| web.as_ref().err()) {
         warn!("an upstream cannot be spoken to: {trouble}");
     }
-    let mut under_way: JoinSet<(ExchangeId, Result<(Vec<u8>, Option<IpAddr>), Failure>)> = JoinSet::new();
+    let mut under_way: JoinSet<(ExchangeId, Heard)> = JoinSet::new();
     let (mut open, mut departs) = (true, None);
     while open || !under_way.is_empty() {
         tokio::select! {
@@ -68,11 +71,7 @@ pub async fn run(lines: Vec<Line>, mut orders: mpsc::Receiver<Exchange>, inbox: 
     }
 }
 
-async fn converse(
-    web: Option<Result<Web, Box<str>>>,
-    to: Option<Uri>,
-    exchange: Exchange,
-) -> Result<(Vec<u8>, Option<IpAddr>), Failure> {
+async fn converse(web: Option<Result<Web, Box<str>>>, to: Option<Uri>, exchange: Exchange) -> Heard {
     let unreachable = |why: Box<str>| Failure { cause: Cause::Unreachable, why };
     let (web, to) = web.zip(to).ok_or_else(|| unreachable("there is no such upstream".into()))?;
     let web = web.map_err(unreachable)?;
