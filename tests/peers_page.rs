@@ -81,14 +81,18 @@ fn a_question_is_asked_and_explained_and_a_device_is_read_by_hand_and_by_key() {
         here().longitude()
     ));
     agent.finds("modbus.inverter", "", SOON);
-    agent.register(json!({"name": "aaa", "address": "10.0.0.5", "port": 80, "ttl_s": 600}));
+    let off = here().moved(0.0, 900.0);
+    agent.register(json!({
+        "name": "aaa", "address": "10.0.0.5", "port": 80, "ttl_s": 600,
+        "location": {"lat": off.latitude(), "lon": off.longitude()},
+    }));
     let (lat, lon) = (here().latitude(), here().longitude());
     let wanted = json!({
         "count": 2, "service": "aaa", "device": "modbus.inverter", "live": "4321 W", "lat": lat, "lon": lon,
     });
     let seen = page("ask", &agent, &wanted);
     let answer = seen["answer"].as_str().expect("text");
-    for part in ["Nothing fits", "local: no services", "1 without a position", "cloud: not configured"] {
+    for part in ["Nothing fits", "local: no services", "1 too far", "cloud: not configured"] {
         assert!(answer.contains(part), "{part} is not said: {answer}");
     }
     assert_eq!(seen["up"], "aaa", "sorted by name");
