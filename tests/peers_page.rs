@@ -24,7 +24,7 @@ fn markers_and_rings_are_drawn_where_the_places_are() {
     let agent = start("kind = \"roadside\"");
     let here = here();
     let mut marks = vec![json!({"id": "own", "east": 0.0, "north": 0.0, "colour": "own"})];
-    for (bearing, metres) in [(0.0, 230.0), (90.0, 480.0), (217.0, 350.0), (300.0, 60.0)] {
+    for (bearing, metres) in [(0.0, 230.0), (90.0, 480.0), (217.0, 350.0), (300.0, 400.0)] {
         let at: Position = here.moved(bearing, metres);
         let (north, east) = (metres * f64::to_radians(bearing).cos(), metres * f64::to_radians(bearing).sin());
         let id = agent.register(json!({
@@ -40,7 +40,7 @@ fn markers_and_rings_are_drawn_where_the_places_are() {
             assert!(mark["beside"].as_f64() > Some(60.0), "{scheme}: a marker without an end at {mark}");
         }
         for off in seen["rings"].as_array().expect("a list") {
-            assert!(off.as_f64() <= Some(1.25), "{scheme}: a ring is {off} pixels off");
+            assert!(off.as_f64() <= Some(2.0), "{scheme}: a ring is {off} pixels off");
         }
         assert_eq!((seen["note"].as_str(), seen["rows"].as_u64()), (Some(""), Some(4)), "{seen}");
     }
@@ -81,20 +81,24 @@ fn a_question_is_asked_and_explained_and_a_device_is_read_by_hand_and_by_key() {
         here().longitude()
     ));
     agent.finds("modbus.inverter", "", SOON);
-    agent.register(json!({"name": "aaa", "address": "10.0.0.5", "port": 80, "ttl_s": 600}));
+    let off = here().moved(0.0, 900.0);
+    agent.register(json!({
+        "name": "aaa", "address": "10.0.0.5", "port": 80, "ttl_s": 600,
+        "location": {"lat": off.latitude(), "lon": off.longitude()},
+    }));
     let (lat, lon) = (here().latitude(), here().longitude());
     let wanted = json!({
-        "count": 2, "service": "nothing-like-it", "device": "modbus.inverter", "live": "4321 W", "lat": lat, "lon": lon,
+        "count": 2, "service": "aaa", "device": "modbus.inverter", "live": "4321 W", "lat": lat, "lon": lon,
     });
     let seen = page("ask", &agent, &wanted);
     let answer = seen["answer"].as_str().expect("text");
-    for part in ["Nothing fits", "local: no services", "of another kind", "cloud: not configured"] {
+    for part in ["Nothing fits", "local: no services", "1 too far", "cloud: not configured"] {
         assert!(answer.contains(part), "{part} is not said: {answer}");
     }
-    assert_eq!(
-        (&seen["up"], &seen["down"]),
-        (&json!("aaa"), &json!("modbus.inverter Fronius Symo 10.0-3-M")),
-        "sorted by name, and the other way"
+    assert_eq!(seen["up"], "aaa", "sorted by name");
+    assert!(
+        seen["down"].as_str().is_some_and(|name| name.starts_with("modbus.inverter ")),
+        "and the other way: {seen}"
     );
     let detail = seen["detail"].as_str().expect("text");
     for part in ["What it says now", "frequency", "50.01 Hz", "Who vouches for it", "modbus"] {

@@ -37,7 +37,7 @@ const scenarios = {
     say(await page.evaluate(({ marks, rings }) => {
       const box = canvas.getBoundingClientRect(), scale = Math.min(box.width, box.height) / 1300;
       const shot = pen.getImageData(0, 0, canvas.width, canvas.height);
-      const colour = (x, y) => { const at = 4 * (Math.round(y) * shot.width + Math.round(x)); return [...shot.data.slice(at, at + 3)]; };
+      const colour = (x, y) => { const at = 4 * (Math.floor(y) * shot.width + Math.floor(x)); return [...shot.data.slice(at, at + 3)]; };
       const style = getComputedStyle(document.documentElement);
       const named = (name) => { const hex = style.getPropertyValue("--" + name).trim().slice(1), wide = hex.length === 3 ? [...hex].map((digit) => digit + digit).join("") : hex; return [0, 2, 4].map((at) => parseInt(wide.slice(at, at + 2), 16)); };
       const apart = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2]);
@@ -48,8 +48,8 @@ const scenarios = {
           id: mark.id, on: apart(colour(x(mark.east), y(mark.north)), named(mark.colour)),
           beside: apart(colour(x(mark.east) - 14, y(mark.north) - 14), named(mark.colour)),
         })),
-        // Along the radius at eight bearings: how far from where it should be the ring is drawn darkest, in pixels.
-        rings: rings.map((metres) => Math.max(...[10, 55, 100, 145, 190, 235, 280, 325].map((bearing) => {
+        // Along the radius at eight bearings, clear of the words above it: how far from where it should be the ring is drawn darkest, in pixels.
+        rings: rings.map((metres) => Math.max(...[45, 80, 125, 160, 205, 250, 285, 320].map((bearing) => {
           const turn = bearing * Math.PI / 180;
           let best = 99, most = 25;
           for (let off = -6; off <= 6; off += .25) {
