@@ -33,6 +33,7 @@ const scenarios = {
   /** Colours on the canvas: of each marker, beside it, and on the rings, at pixels reckoned here and not by the page. */
   async look() {
     await open(wanted.marks.length - 1);
+    await page.waitForFunction((count) => document.getElementById("rows").rows.length === count, wanted.marks.length - 1, { timeout: SOON });
     await drawn();
     say(await page.evaluate(({ marks, rings }) => {
       const box = canvas.getBoundingClientRect(), scale = Math.min(box.width, box.height) / 1300;
