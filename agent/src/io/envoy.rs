@@ -15,7 +15,7 @@ use crate::api::envoy;
 use crate::driver::{Busy, Handle, WatchError, Watching};
 
 /// Keeps `SERVICE.json` in `dir` as it should be, until the agent stops: after each change that is heard of, and every
-/// [`AGAIN`] for what only a registry knows. It is put in place whole, by a rename, and only if it says something new.
+/// 2 s for what only a registry knows. It is put in place whole, by a rename, and only if it says something new.
 /// Takes one of `limits.watchers`; a directory that cannot be written is told of once and tried again.
 pub async fn keep(dir: PathBuf, service: ServiceName, handle: Handle) {
     let path = dir.join(format!("{service}.json"));
