@@ -1,6 +1,6 @@
 //! Endpoint assignment for Envoy: where a service is, in tiers that Envoy falls back through by itself.
 //!
-//! Heads up: "xDS REST and gRPC protocol" and `config.endpoint.v3.ClusterLoadAssignment` of Envoy's API reference rule the
+//! "xDS REST and gRPC protocol" and `config.endpoint.v3.ClusterLoadAssignment` of Envoy's API reference rule the
 //! words. A cluster is called as the service is. Tiers that have any endpoint become priorities, the nearest 0 and none
 //! left out between; within one the rank becomes the weight. What fails its health check stays in and is told as such.
 

@@ -15,11 +15,21 @@ use hyper::Uri;
 use tokio::sync::{mpsc, oneshot};
 use wayside_core::registry::Footing;
 use wayside_protocols::registry::rows::{Receipt, Rows};
+use wayside_protocols::service::{AgentId, Label};
 
 use crate::clock::Clock;
 use crate::config::{Engine, Registry};
 use crate::driver::{Inbox, Message};
 use crate::io::web::Connector;
+
+/// What a key of an engine is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum About {
+    /// An agent itself.
+    Agent(AgentId),
+    /// One thing it offers.
+    Row(AgentId, Label),
+}
 
 /// Takes what agents tell a registry. Clones are cheap and speak to the same engine.
 #[derive(Clone, Debug)]

@@ -19,11 +19,11 @@ use wayside_protocols::sighting::{Sighting, Source};
 use wayside_protocols::time::{Duration, Timestamp};
 
 use super::client::{CallError, Client};
-use super::keys::{About, Keys, end_of, int};
+use super::keys::{Keys, end_of, int};
 use crate::driver::Message;
 use crate::io::backoff::Backoff;
-use crate::io::engine::Node;
 use crate::io::engine::base64::{decode, encode};
+use crate::io::engine::{About, Node};
 
 pub(super) async fn run(client: Client, keys: Keys, node: Node) {
     let listed = node.clock.now();

@@ -4,19 +4,12 @@ use serde_json::Value as Json;
 use wayside_protocols::registry::placement::hash;
 use wayside_protocols::service::{AgentId, Label};
 
+use crate::io::engine::About;
+
 /// The keys of one registry.
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
     prefix: Box<str>,
-}
-
-/// What a key is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum About {
-    /// An agent itself.
-    Agent(AgentId),
-    /// One thing it offers.
-    Row(AgentId, Label),
 }
 
 impl Keys {

@@ -8,9 +8,9 @@ use wayside_protocols::service::Label;
 use wayside_protocols::time::Duration;
 
 use super::client::{CallError, Client};
-use super::keys::{About, Keys, end_of, int, lease};
-use crate::io::engine::Refused;
+use super::keys::{Keys, end_of, int, lease};
 use crate::io::engine::base64::{decode, encode};
+use crate::io::engine::{About, Refused};
 
 /// Writes one message, and says what the engine holds of its agent after it.
 ///

@@ -2,19 +2,12 @@
 
 use wayside_protocols::service::{AgentId, Label};
 
+use crate::io::engine::About;
+
 /// The keys of one registry.
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
     bucket: Box<str>,
-}
-
-/// What a key is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum About {
-    /// An agent itself.
-    Agent(AgentId),
-    /// One thing it offers.
-    Row(AgentId, Label),
 }
 
 impl Keys {

@@ -9,11 +9,11 @@ use wayside_protocols::service::{AgentId, Label, Service, ServiceId};
 use wayside_protocols::sighting::{Sighting, Source};
 use wayside_protocols::time::{Duration, Timestamp};
 
-use super::keys::{About, Keys};
+use super::keys::Keys;
 use super::wire::Message;
 use super::write::Before;
 use crate::driver::Message as Word;
-use crate::io::engine::Node;
+use crate::io::engine::{About, Node};
 
 pub(super) struct Known {
     keys: Keys,
