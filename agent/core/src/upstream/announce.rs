@@ -124,7 +124,19 @@ impl Announcer {
         mistaken
     }
 
-    /// The message was lost, or refused.
+    /// One node did not take the message; another is to have it at once.
+    pub(crate) fn failed_there(&mut self, now: Timestamp) {
+        if self.sending.take().is_some() {
+            self.due = now;
+        }
+    }
+
+    /// Nobody can be told before that moment.
+    pub(crate) fn not_before(&mut self, at: Timestamp) {
+        self.due = self.due.max(at);
+    }
+
+    /// The message was lost, or refused, by every node there is.
     pub(crate) fn lost(&mut self, dice: &mut Dice, now: Timestamp) {
         if self.sending.take().is_some() {
             self.due = now + breaker::pause(self.failures, dice);

@@ -23,6 +23,8 @@ pub(super) struct Line {
     pub(super) store: Store,
     pub(super) budget: Budget,
     pub(super) announcer: Option<Announcer>,
+    /// Nodes that failed to take the announcement that is to be made.
+    pub(super) tried: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -44,6 +46,7 @@ impl Line {
             store: Store::new(me.clone(), tier, keeping, limits),
             budget: Budget::default(),
             announcer: refresh.map(Announcer::new),
+            tried: Vec::new(),
         }
     }
 
@@ -65,6 +68,15 @@ impl Line {
         let (one, other) = (*open.get(dice.below(many) as usize)?, *open.get(dice.below(many) as usize)?);
         let better = self.nodes[one].pulse.cost() <= self.nodes[other].pulse.cost();
         Some(if better { one } else { other })
+    }
+
+    /// When a node can be asked again, where none can be now.
+    pub(super) fn next_attempt(&self, now: Timestamp) -> Timestamp {
+        let opens = self.nodes.iter().map(|node| match node.breaker.gate(now) {
+            Gate::Open(until) => until,
+            Gate::Closed | Gate::HalfOpen => now,
+        });
+        opens.min().unwrap_or(Timestamp::NEVER)
     }
 
     /// Why no node can be asked.

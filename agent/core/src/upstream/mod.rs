@@ -239,11 +239,10 @@ impl Upstreams {
             if !self.lines[line].announcer.as_ref().and_then(|a| a.poll_timeout()).is_some_and(due) {
                 continue;
             }
-            let Some(node) = self.lines[line].choose(&[], &mut self.dice, now) else {
-                if let Some(announcer) = &mut self.lines[line].announcer
-                    && announcer.message(said_by(speaker), now).is_some()
-                {
-                    announcer.lost(&mut self.dice, now);
+            let Some(node) = self.lines[line].choose(&self.lines[line].tried, &mut self.dice, now) else {
+                let next = self.lines[line].next_attempt(now);
+                if let Some(announcer) = &mut self.lines[line].announcer {
+                    announcer.not_before(next);
                 }
                 continue;
             };
@@ -307,6 +306,7 @@ impl Upstreams {
         let receipt = result.and_then(|body| Receipt::decode(body).map_err(contract));
         match receipt {
             Ok(receipt) => {
+                self.lines[line].tried.clear();
                 let asked = &mut self.lines[line].nodes[node];
                 asked.breaker.answered();
                 asked.pulse.beat(now - at, now);
@@ -324,8 +324,16 @@ impl Upstreams {
                 } else {
                     self.failed(line, node, &failure, now);
                 }
-                if let Some(announcer) = &mut self.lines[line].announcer {
-                    announcer.lost(&mut self.dice, now);
+                let line = &mut self.lines[line];
+                line.tried.push(node);
+                let another = line.choose(&line.tried, &mut self.dice, now).is_some();
+                if !another {
+                    line.tried.clear();
+                }
+                match &mut line.announcer {
+                    Some(announcer) if another => announcer.failed_there(now),
+                    Some(announcer) => announcer.lost(&mut self.dice, now),
+                    None => {}
                 }
             }
         }

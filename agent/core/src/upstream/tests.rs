@@ -347,3 +347,41 @@ fn what_was_kept_over_a_restart_is_answered_as_stale_at_once() {
     let found = &out.answer().matches[0];
     assert_eq!((found.stale, found.age), (true, Duration::from_secs(7_200)));
 }
+
+#[test]
+fn what_one_node_does_not_take_another_is_told_at_once_and_a_pause_is_made_when_none_did() {
+    let refresh = Some(Duration::from_secs(30));
+    let mut stage = Stage::new(vec![Line { refresh, ..line(Tier::Region, &["r1", "r2"]) }]);
+    let speaker = ("gw-7".parse().unwrap(), Kind::Gateway, 1);
+    let mut speak = |stage: &mut Stage| {
+        stage.upstreams.speak(&speaker, stage.now);
+        stage.out().asked
+    };
+    let mut rounds = 0;
+    while stage.now < START + Duration::from_secs(600) {
+        let told = speak(&mut stage);
+        rounds += usize::from(!told.is_empty());
+        for first in told {
+            stage.fail(&first);
+            // A node that is left alone already is no other node.
+            for second in speak(&mut stage) {
+                assert_ne!(first.node, second.node, "not the same node again");
+                assert_eq!(first.body, second.body);
+                stage.fail(&second);
+            }
+            assert!(speak(&mut stage).is_empty(), "everybody was asked");
+        }
+        let next = stage.upstreams.poll_timeout().unwrap();
+        assert!(stage.now <= next && next - stage.now <= breaker::CEILING, "{:?}", next - stage.now);
+        stage.now = next;
+        stage.upstreams.handle_timeout(&stage.known, stage.now);
+    }
+    // Two nodes, each tried anew within half a minute, most often after a quarter.
+    assert!((20..200).contains(&rounds), "{rounds}");
+    let mut stage = Stage::new(vec![Line { refresh, ..line(Tier::Region, &["r1", "r2"]) }]);
+    let first = speak(&mut stage).remove(0);
+    stage.fail(&first);
+    let second = speak(&mut stage).remove(0);
+    stage.tell(&second, br#"{"lease_s":90,"held":0,"whole":false}"#);
+    assert!(speak(&mut stage).is_empty() && stage.upstreams.poll_timeout().is_some_and(|at| at > stage.now));
+}
