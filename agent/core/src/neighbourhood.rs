@@ -155,8 +155,8 @@ impl Neighbourhood {
 
     /// What rides on the body in `slot`: the services of the agent whose presence it is that have no fix themselves.
     pub fn riders(&self, slot: Slot) -> impl Iterator<Item = (Slot, &Entry)> {
-        let presence = self.catalog.at(slot).map(Entry::shown).filter(|service| is_presence(service));
-        let agent = presence.and_then(|service| service.agent.as_ref());
+        let presence = self.catalog.at(slot).filter(|entry| entry.gist().presence);
+        let agent = presence.and_then(|entry| entry.shown().agent.as_ref());
         agent
             .into_iter()
             .flat_map(|agent| self.catalog.offered_by(agent))

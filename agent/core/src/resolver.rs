@@ -1,6 +1,7 @@
 //! Which tier answers a question, and why the others do not.
 
 mod candidate;
+mod nearest;
 mod sieve;
 mod tier;
 

@@ -4,10 +4,12 @@
 //! writer's word. Nothing else in the program forgets: a source passes its time to live on and is done.
 
 mod eviction;
+mod gist;
+mod groups;
 mod merge;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
@@ -17,6 +19,8 @@ use wayside_protocols::sighting::{Claim, Sighting, Source};
 use wayside_protocols::time::{Duration, Timestamp};
 
 use crate::limits::Limits;
+pub use gist::Gist;
+use groups::{Groups, Number};
 
 /// What believing differently means.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,6 +112,7 @@ pub struct Entry {
     claims: SmallVec<[Held; 1]>,
     /// What the claims together show; `None` if that is what the first of them says.
     merged: Option<Arc<Service>>,
+    gist: Gist,
     appeared: Timestamp,
     timer: Timestamp,
 }
@@ -129,6 +134,11 @@ impl Entry {
     /// The service as all its sources together show it.
     pub fn shown(&self) -> &Arc<Service> {
         self.merged.as_ref().unwrap_or_else(|| &self.claims[0].service)
+    }
+
+    /// What of that decides whether it fits a question.
+    pub fn gist(&self) -> &Gist {
+        &self.gist
     }
 
     /// Who vouches for it, the most believed first.
@@ -153,7 +163,7 @@ impl Entry {
 
     /// Whether this agent itself vouches for it.
     pub fn own(&self) -> bool {
-        self.claims.first().is_some_and(|held| held.source.own())
+        self.gist.own
     }
 }
 
@@ -166,8 +176,8 @@ pub struct Catalog {
     /// How many entries there have been.
     appeared: u64,
     by_id: BTreeMap<ServiceId, Slot>,
-    by_name: BTreeMap<ServiceName, BTreeSet<Slot>>,
-    by_agent: BTreeMap<AgentId, BTreeSet<Slot>>,
+    by_name: Groups<ServiceName>,
+    by_agent: Groups<AgentId>,
     /// One alarm an entry, never later than its first claim to run out; a refreshed claim leaves it to ring early and
     /// be set anew, so that a beacon ten times a second costs no reordering.
     alarms: BinaryHeap<Reverse<(Timestamp, Slot)>>,
@@ -182,8 +192,8 @@ impl Catalog {
             free: Vec::new(),
             appeared: 0,
             by_id: BTreeMap::new(),
-            by_name: BTreeMap::new(),
-            by_agent: BTreeMap::new(),
+            by_name: Groups::new(),
+            by_agent: Groups::new(),
             alarms: BinaryHeap::new(),
         }
     }
@@ -281,17 +291,27 @@ impl Catalog {
 
     /// The entries that offer `name`.
     pub fn named(&self, name: &ServiceName) -> impl Iterator<Item = (Slot, &Entry)> {
-        self.by_name.get(name).into_iter().flatten().filter_map(|slot| Some((*slot, self.at(*slot)?)))
+        self.by_name.slots(name).filter_map(|slot| Some((slot, self.at(slot)?)))
     }
 
     /// How many entries offer `name`.
     pub fn offering(&self, name: &ServiceName) -> usize {
-        self.by_name.get(name).map_or(0, BTreeSet::len)
+        self.by_name.len(name)
+    }
+
+    /// What stands for `name` in a [`Gist`]; `None` if nobody offers it.
+    pub fn number_of_name(&self, name: &ServiceName) -> Option<Number> {
+        self.by_name.number(name)
+    }
+
+    /// What stands for `agent` in a [`Gist`]; `None` if it offers nothing.
+    pub fn number_of_agent(&self, agent: &AgentId) -> Option<Number> {
+        self.by_agent.number(agent)
     }
 
     /// The entries that `agent` offers, its own presence among them.
     pub fn offered_by(&self, agent: &AgentId) -> impl Iterator<Item = (Slot, &Entry)> {
-        self.by_agent.get(agent).into_iter().flatten().filter_map(|slot| Some((*slot, self.at(*slot)?)))
+        self.by_agent.slots(agent).filter_map(|slot| Some((slot, self.at(slot)?)))
     }
 
     /// How many services there are.
@@ -342,7 +362,7 @@ impl Catalog {
             return Err(Disbelief::TooManyPairs { given, limit });
         }
         let limit = self.limits.services_per_agent;
-        let full = |agent| self.by_agent.get(agent).is_some_and(|slots| slots.len() >= limit);
+        let full = |agent| self.by_agent.len(agent) >= limit;
         if !source.own() && self.slot(&service.id).is_none() && service.agent.as_ref().is_some_and(full) {
             return Err(Disbelief::AgentFull { limit });
         }
@@ -355,23 +375,21 @@ impl Catalog {
             return Err(Disbelief::Full { limit });
         }
         let shown = Arc::clone(&held.service);
-        let claims = smallvec![held];
+        let claims: SmallVec<[Held; 1]> = smallvec![held];
         // One word of a stranger is shown as it is; the own agent's is dressed up.
         let merged = merge::shown(&claims).filter(|merged| !Arc::ptr_eq(merged, &shown));
         let shown = merged.clone().unwrap_or(shown);
         self.appeared += 1;
+        // The cap on services is far below 2^32.
+        let slot = Slot(self.free.pop().unwrap_or(self.slots.len() as u32));
+        if slot.0 as usize == self.slots.len() {
+            self.slots.push(None);
+        }
+        let gist = Gist::of(&shown, claims[0].source.own(), self.index(&shown, slot));
         let serial = self.appeared;
-        let entry = Entry { serial, claims, merged, appeared: now, timer: Timestamp::NEVER };
-        let slot = if let Some(free) = self.free.pop() {
-            self.slots[free as usize] = Some(entry);
-            Slot(free)
-        } else {
-            self.slots.push(Some(entry));
-            // The cap on services is far below 2^32.
-            Slot(self.slots.len() as u32 - 1)
-        };
+        self.slots[slot.0 as usize] =
+            Some(Entry { serial, claims, merged, gist, appeared: now, timer: Timestamp::NEVER });
         self.by_id.insert(shown.id.clone(), slot);
-        self.index(&shown, slot);
         self.arm(slot);
         Ok(Change::Appeared(shown))
     }
@@ -390,10 +408,13 @@ impl Catalog {
         let entry = self.entry_mut(slot)?;
         let Some(shown) = merge::shown(&entry.claims) else { return self.remove(slot, before).map(Change::Departed) };
         entry.merged = (!Arc::ptr_eq(&shown, &entry.claims[0].service)).then(|| Arc::clone(&shown));
+        let own = entry.claims[0].source.own();
+        let mut numbers = (entry.gist.name, entry.gist.agent);
         if before.name != shown.name || before.agent != shown.agent {
             self.unindex(before, slot);
-            self.index(&shown, slot);
+            numbers = self.index(&shown, slot);
         }
+        self.entry_mut(slot)?.gist = Gist::of(&shown, own, numbers);
         merge::difference(before, shown)
     }
 
@@ -419,26 +440,16 @@ impl Catalog {
         }
     }
 
-    fn index(&mut self, service: &Service, slot: Slot) {
-        self.by_name.entry(service.name.clone()).or_default().insert(slot);
-        if let Some(agent) = &service.agent {
-            self.by_agent.entry(agent.clone()).or_default().insert(slot);
-        }
+    /// The numbers of its name and its agent.
+    fn index(&mut self, service: &Service, slot: Slot) -> (Number, Number) {
+        let agent = service.agent.as_ref().map_or(0, |agent| self.by_agent.insert(agent, slot));
+        (self.by_name.insert(&service.name, slot), agent)
     }
 
     fn unindex(&mut self, service: &Service, slot: Slot) {
-        if let Some(slots) = self.by_name.get_mut(&service.name) {
-            slots.remove(&slot);
-            if slots.is_empty() {
-                self.by_name.remove(&service.name);
-            }
-        }
-        let Some(agent) = &service.agent else { return };
-        if let Some(slots) = self.by_agent.get_mut(agent) {
-            slots.remove(&slot);
-            if slots.is_empty() {
-                self.by_agent.remove(agent);
-            }
+        self.by_name.remove(&service.name, slot);
+        if let Some(agent) = &service.agent {
+            self.by_agent.remove(agent, slot);
         }
     }
 

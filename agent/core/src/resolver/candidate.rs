@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wayside_protocols::place::Distance;
-use wayside_protocols::service::{Health, Kind, Latency, Service, Value};
+use wayside_protocols::service::{Health, Kind, Latency, Service, ServiceId, Value};
 use wayside_protocols::time::Timestamp;
 
+use super::nearest;
 use super::sieve::{self, Held};
 use super::tier::{self, Offers, Scope};
 use super::{Circle, Found, report};
-use crate::catalog::{Entry, Slot};
+use crate::catalog::{Entry, Gist, Slot};
 use crate::geo::{Estimate, Key, verdict};
 use crate::neighbourhood::Neighbourhood;
 use crate::query::{self, Comparison, Match, Outcome, Query, Reason, Requirement, Sighted, Verdict};
@@ -24,12 +25,7 @@ pub(super) fn collect(
     circle: Option<Circle>,
     now: Timestamp,
 ) -> Found {
-    let mut sieve = Sieve { known, query, scope, circle, now, left_out: BTreeMap::new(), fitting: Vec::new() };
-    match circle {
-        Some(circle) => sieve.around(circle),
-        None => sieve.anywhere(),
-    }
-    let Sieve { mut fitting, mut left_out, .. } = sieve;
+    let (mut fitting, mut left_out) = sift(known, query, scope, circle, now);
     let (total, limit) = (fitting.len(), usize::from(query.limit));
     if total > limit && limit > 0 {
         // Of a city's chargers ten are asked for: the others need no order.
@@ -47,23 +43,53 @@ pub(super) fn collect(
     if total == 0
         && let Some(circle) = circle
     {
-        report.nearest = nearest(known, query, scope, circle, now, &mut left_out);
+        report.nearest = nearest::nearest(known, query, scope, circle, now, &mut left_out);
     }
     report.left_out = left_out.into_iter().collect();
     Found { matches, report }
 }
 
+/// What fits, in no order, and a count of what does not.
+fn sift<'a>(
+    known: &'a Neighbourhood,
+    query: &'a Query,
+    scope: &'a Scope,
+    circle: Option<Circle>,
+    now: Timestamp,
+) -> (Vec<Fit<'a>>, BTreeMap<Reason, usize>) {
+    let name = match &query.name {
+        None => None,
+        Some(name) => match known.catalog().number_of_name(name) {
+            Some(number) => Some(number),
+            None => return Default::default(),
+        },
+    };
+    let me = known.catalog().number_of_agent(known.me());
+    let mut sieve =
+        Sieve { known, query, scope, circle, now, name, me, left_out: BTreeMap::new(), fitting: Vec::new() };
+    match circle {
+        Some(circle) => sieve.around(circle),
+        None => sieve.anywhere(),
+    }
+    (sieve.fitting, sieve.left_out)
+}
+
 /// The order of DESIGN 3: definite before possible, priority descending, latency ascending, distance ascending, id.
 /// Ahead of it all, what answers its health checks comes before what fails them.
 pub(super) fn rank(found: &Match) -> impl Ord + '_ {
-    rank_of(&found.service, found.verdict, found.latency, found.place.map(|place| place.distance))
+    let Match { service, verdict, latency, .. } = found;
+    let distance = found.place.map(|place| place.distance);
+    rank_of((service.health, *verdict, service.priority, *latency), distance, &service.id)
 }
 
-fn rank_of(service: &Service, verdict: Verdict, latency: Latency, distance: Option<Distance>) -> impl Ord + '_ {
+fn rank_of(
+    (health, verdict, priority, latency): (Health, Verdict, u8, Latency),
+    distance: Option<Distance>,
+    id: &ServiceId,
+) -> impl Ord + '_ {
     // A distance is never negative, so its bits order as it does.
     let metres = distance.map_or(0, |distance| distance.as_metres().to_bits());
-    let failing = service.health == Health::Failing;
-    (failing, verdict, Reverse(service.priority), latency.round_trip, metres, &service.id)
+    (health == Health::Failing, verdict, Reverse(priority), latency.round_trip, metres, id)
 }
 
 struct Sieve<'a> {
@@ -72,6 +98,9 @@ struct Sieve<'a> {
     scope: &'a Scope,
     circle: Option<Circle>,
     now: Timestamp,
+    /// What stands for the name that is asked for, and for this agent.
+    name: Option<u64>,
+    me: Option<u64>,
     left_out: BTreeMap<Reason, usize>,
     fitting: Vec<Fit<'a>>,
 }
@@ -99,7 +128,7 @@ impl<'a> Sieve<'a> {
             let verdict = verdict(&estimate, circle.radius, circle.sigma)
                 .map(|verdict| if circle.certain { verdict } else { Verdict::Possible });
             let Some(entry) = known.catalog().at(slot) else { continue };
-            let carrier = entry.shown().kind;
+            let carrier = entry.gist().kind;
             self.sift(slot, entry, carrier, Some(estimate), verdict);
             for (rider, entry) in known.riders(slot) {
                 self.sift(rider, entry, carrier, Some(estimate), verdict);
@@ -111,10 +140,10 @@ impl<'a> Sieve<'a> {
         let known = self.known;
         match &self.query.name {
             Some(name) => known.catalog().named(name).for_each(|(slot, entry)| {
-                self.sift(slot, entry, entry.shown().kind, None, Some(Verdict::Definite));
+                self.sift(slot, entry, entry.gist().kind, None, Some(Verdict::Definite));
             }),
             None => known.catalog().entries().for_each(|(slot, entry)| {
-                self.sift(slot, entry, entry.shown().kind, None, Some(Verdict::Definite));
+                self.sift(slot, entry, entry.gist().kind, None, Some(Verdict::Definite));
             }),
         }
     }
@@ -127,7 +156,7 @@ impl<'a> Sieve<'a> {
         estimate: Option<Estimate>,
         verdict: Option<Verdict>,
     ) {
-        if !named(self.query, entry.shown()) {
+        if self.name.is_some_and(|name| name != entry.gist().name) {
             return;
         }
         match self.fits(slot, entry, carrier, estimate, verdict) {
@@ -144,29 +173,29 @@ impl<'a> Sieve<'a> {
         estimate: Option<Estimate>,
         verdict: Option<Verdict>,
     ) -> Result<Fit<'a>, Reason> {
-        let service = entry.shown();
-        let own = service.agent.as_ref() == Some(self.known.me()) || entry.own();
-        if !self.scope.offers.include(offered_by(service.kind, carrier), own) {
+        let gist = entry.gist();
+        let own = self.me == Some(gist.agent) || gist.own;
+        if !self.scope.offers.include(offered_by(gist.kind, carrier), own) {
             return Err(Reason::OtherKind);
         }
-        if self.scope.offers == Offers::CriticalFixed && !service.critical {
+        if self.scope.offers == Offers::CriticalFixed && !gist.critical {
             return Err(Reason::NotCritical);
         }
         let verdict = verdict.ok_or(Reason::TooFar)?.max(self.pass(slot, entry, estimate)?);
         if self.scope.certain && verdict != Verdict::Definite {
             return Err(Reason::NotCertain);
         }
-        if self.query.critical && service.health == Health::Failing {
+        if self.query.critical && gist.health == Health::Failing {
             return Err(Reason::Unhealthy);
         }
-        if service.trust < self.query.min_trust {
+        if gist.trust < self.query.min_trust {
             return Err(Reason::Untrusted);
         }
-        let latency = service.latency.unwrap_or_else(|| tier::usual_latency(self.scope.tier));
+        let latency = gist.latency.unwrap_or_else(|| tier::usual_latency(self.scope.tier));
         if self.query.max_latency.is_some_and(|max| latency.round_trip > max) {
             return Err(Reason::TooSlow);
         }
-        self.query.require.iter().try_for_each(|requirement| holds(requirement, service))?;
+        self.query.require.iter().try_for_each(|requirement| holds(requirement, entry.shown()))?;
         Ok(Fit { slot, entry, estimate, verdict, latency })
     }
 }
@@ -195,7 +224,9 @@ impl Sieve<'_> {
 
 impl Fit<'_> {
     fn rank(&self) -> impl Ord + '_ {
-        rank_of(self.entry.shown(), self.verdict, self.latency, self.estimate.map(|estimate| estimate.distance))
+        let Gist { health, priority, .. } = *self.entry.gist();
+        let distance = self.estimate.map(|estimate| estimate.distance);
+        rank_of((health, self.verdict, priority, self.latency), distance, &self.entry.shown().id)
     }
 
     fn shown(&self, known: &Neighbourhood, scope: &Scope, circle: Option<Circle>, now: Timestamp) -> Match {
@@ -224,49 +255,10 @@ impl Fit<'_> {
     }
 }
 
-/// Where the nearest of that name stands when none fits, counting on the way what has no position or is too far. Where
-/// there are more than [`COUNTED`] of that name, nobody counts: a question that finds nothing must not cost more than one
-/// that does.
-fn nearest(
-    known: &Neighbourhood,
-    query: &Query,
-    scope: &Scope,
-    circle: Circle,
-    now: Timestamp,
-    left_out: &mut BTreeMap<Reason, usize>,
-) -> Option<Distance> {
-    let name = query.name.as_ref().filter(|name| known.catalog().offering(name) <= COUNTED)?;
-    let mut nearest: Option<Distance> = None;
-    for (slot, entry) in known.catalog().named(name) {
-        let service = entry.shown();
-        let body = known.body(slot);
-        let carrier =
-            body.and_then(|key| known.catalog().at(Slot(key.0))).map_or(service.kind, |body| body.shown().kind);
-        let offered = offered_by(service.kind, carrier);
-        if !scope.offers.include(offered, service.agent.as_ref() == Some(known.me()) || entry.own()) {
-            continue;
-        }
-        let Some(position) = body.and_then(|key| known.geo().position(key, now)) else {
-            *left_out.entry(Reason::NoPosition).or_default() += 1;
-            continue;
-        };
-        let distance = circle.centre.distance(&position.position());
-        if distance > circle.radius {
-            *left_out.entry(Reason::TooFar).or_default() += 1;
-        }
-        nearest = Some(nearest.map_or(distance, |best| if distance < best { distance } else { best }));
-    }
-    nearest
-}
-
 /// What offers a service in the eyes of the ladder: what rides on a vehicle is a vehicle's, and what rides on something
 /// else is not, whatever its own announcement says.
-fn offered_by(kind: Kind, carrier: Kind) -> Kind {
+pub(super) fn offered_by(kind: Kind, carrier: Kind) -> Kind {
     if (kind == Kind::Vehicle) == (carrier == Kind::Vehicle) { kind } else { carrier }
-}
-
-fn named(query: &Query, service: &Service) -> bool {
-    query.name.as_ref().is_none_or(|name| *name == service.name)
 }
 
 fn holds(requirement: &Requirement, service: &Service) -> Result<(), Reason> {
@@ -279,6 +271,3 @@ fn holds(requirement: &Requirement, service: &Service) -> Result<(), Reason> {
     };
     holds.then_some(()).ok_or(Reason::Resources)
 }
-
-/// Services of one name among which the nearest is looked for; each costs a tenth of a microsecond.
-const COUNTED: usize = 1_024;
