@@ -219,6 +219,18 @@ fn a_cloud_answers_where_the_region_has_nothing() {
 }
 
 /// A registry node with etcd behind it.
+#[test]
+fn a_service_without_an_address_is_reached_where_its_registry_was_reached_from() {
+    let etcd = Etcd::start(1);
+    let node = Node::start(&etcd, 1);
+    let (offers, asks) = (edge("gw-a", &[&node], ""), edge("gw-b", &[&node], ""));
+    let id = offers.register(json!({"name": "charging", "id": "cp1", "port": 8080, "ttl_s": 600}));
+    node.agent.finds("charging", &id, SOON);
+    let answer = found(&asks, "charging");
+    let first = &answer["instances"][0];
+    assert_eq!((&first["address"], &first["port"]), (&json!("127.0.0.1"), &json!(8080)), "{answer}");
+}
+
 struct Node {
     address: SocketAddr,
     agent: Wayside,

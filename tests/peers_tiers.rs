@@ -1,5 +1,5 @@
-//! Several regions and a cloud at once, and what becomes of them when links are cut, nodes are killed, or agents
-//! speak MQTT only.
+//! Several regions and a cloud at once, and what becomes of them when links are cut, nodes are killed, a whole city goes dark,
+//! or agents speak MQTT only.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -135,6 +135,52 @@ fn each_node_of_two_regions_is_killed_in_turn_and_nothing_that_was_acknowledged_
             });
         }
     }
+}
+
+#[test]
+fn a_city_of_ten_thousand_that_goes_dark_is_forgotten_and_its_region_answers_all_the_while() {
+    let mut etcd = Etcd::start(1);
+    let limits = "[limits]\nservices = 50000\nservices_per_source = 50000\n";
+    let engine = format!("{limits}[registry]\nengine = \"etcd\"\nendpoints = {}\n", etcd.endpoints());
+    let region = registry(1, &engine);
+    thread::scope(|scope| {
+        // As many at once as the engine puts on disk together.
+        for part in 0..32_u32 {
+            let region = &region;
+            scope.spawn(move || {
+                for n in 0..313 {
+                    let body = json!({"agent": format!("v{part}-{n}"), "kind": "vehicle", "epoch": 1, "lease_s": 90,
+                        "whole": true, "rows": [{"id": "s", "name": "parking"}]});
+                    // Where the engine has too much to do, an agent says it again.
+                    eventually(LONG, "the engine takes it", || {
+                        let reply = region.ask("POST", "/v1/registry/announcement", Some(&body));
+                        (reply.status == 200).then_some(())
+                    });
+                }
+            });
+        }
+    });
+    let known = || region.metric(&["wayside_services"]);
+    eventually(LONG, "all are there", || (known() >= 20_000.0).then_some(()));
+    // An engine that starts again gives each lease its whole life anew: all of them end at the same moment.
+    etcd.kill(0);
+    etcd.revive(0);
+    let alive = json!({"agent": "here", "kind": "gateway", "epoch": 1, "lease_s": 3_600, "whole": true,
+        "rows": [{"id": "s", "name": "charging"}]});
+    eventually(LONG, "one who is awake says so", || {
+        (region.ask("POST", "/v1/registry/announcement", Some(&alive)).status == 200).then_some(())
+    });
+    region.finds("charging", "s@here", LONG);
+    let mut slowest = Duration::ZERO;
+    eventually(Duration::from_secs(180), "those in the dark are forgotten", || {
+        let asked = Instant::now();
+        let answer = region.answer(&json!({"service_name": "charging"}));
+        slowest = slowest.max(asked.elapsed());
+        assert_eq!(answer["instances"][0]["id"], "s@here", "{answer}");
+        (region.instances("parking").is_empty() && known() < 10.0).then_some(())
+    });
+    println!("the slowest answer meanwhile took {} ms", slowest.as_millis());
+    assert_eq!(etcd.keys("/wayside/s/"), ["/wayside/s/here/s"]);
 }
 
 #[test]

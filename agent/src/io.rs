@@ -11,6 +11,7 @@ pub mod interfaces;
 pub mod link;
 pub mod probe;
 pub mod responder;
+mod secret;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod upstream;

@@ -1,7 +1,7 @@
 //! A real etcd, of one member or three, on loopback addresses of its own.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ use crate::wait::eventually;
 pub struct Etcd {
     members: Vec<Member>,
     scratch: Scratch,
+    /// Certificate and key of the clients' side, and the authority behind them.
+    tls: Option<[PathBuf; 3]>,
 }
 
 #[derive(Debug)]
@@ -34,12 +36,26 @@ impl Etcd {
     /// If etcd is not installed (`tests/prepare` does that), or does not come up within 20 s.
     #[track_caller]
     pub fn start(members: u8) -> Self {
+        Self::begun(members, None)
+    }
+
+    /// One member that speaks TLS with its clients: certificate, key, and the authority they are held against.
+    ///
+    /// # Panics
+    /// As [`Etcd::start`].
+    #[track_caller]
+    pub fn start_secure(tls: [PathBuf; 3]) -> Self {
+        Self::begun(1, Some(tls))
+    }
+
+    #[track_caller]
+    fn begun(members: u8, tls: Option<[PathBuf; 3]>) -> Self {
         let member = |n: u8| {
             let ip = IpAddr::V4(Ipv4Addr::new(127, 0, 2, n));
             let (client, peer) = (free_at(ip), free_at(ip));
             Member { name: format!("e{n}"), client, peer, data: format!("e{n}"), daemon: None }
         };
-        let mut etcd = Self { members: (1..=members).map(member).collect(), scratch: Scratch::new() };
+        let mut etcd = Self { members: (1..=members).map(member).collect(), scratch: Scratch::new(), tls };
         (0..etcd.members.len()).for_each(|n| etcd.begin(n));
         etcd.await_leader();
         etcd
@@ -47,7 +63,7 @@ impl Etcd {
 
     /// Its client URLs, as a list in TOML.
     pub fn endpoints(&self) -> String {
-        let urls: Vec<String> = self.members.iter().map(|member| format!("\"http://{}\"", member.client)).collect();
+        let urls: Vec<String> = self.members.iter().map(|member| format!("\"{}\"", self.client(member))).collect();
         format!("[{}]", urls.join(", "))
     }
 
@@ -133,21 +149,29 @@ impl Etcd {
 
     fn begin(&mut self, at: usize) {
         let url = |address: &SocketAddr| format!("http://{address}");
+        let client = self.client(&self.members[at]);
         let cluster: Vec<String> =
             self.members.iter().map(|member| format!("{}={}", member.name, url(&member.peer))).collect();
         let member = &mut self.members[at];
         let mut command = Command::new("etcd");
         command.arg("--name").arg(&member.name).arg("--data-dir").arg(self.scratch.file(&member.data));
         for (flag, address) in [
-            ("--listen-client-urls", &member.client),
-            ("--advertise-client-urls", &member.client),
-            ("--listen-peer-urls", &member.peer),
-            ("--initial-advertise-peer-urls", &member.peer),
+            ("--listen-client-urls", &client),
+            ("--advertise-client-urls", &client),
+            ("--listen-peer-urls", &url(&member.peer)),
+            ("--initial-advertise-peer-urls", &url(&member.peer)),
         ] {
-            command.arg(flag).arg(url(address));
+            command.arg(flag).arg(address);
+        }
+        if let Some([certificate, key, _]) = &self.tls {
+            command.arg("--cert-file").arg(certificate).arg("--key-file").arg(key);
         }
         command.args(["--initial-cluster", &cluster.join(","), "--initial-cluster-state", "new"]);
         member.daemon = Some(Daemon::start(&member.name, command, self.scratch.path()));
+    }
+
+    fn client(&self, member: &Member) -> String {
+        format!("{}://{}", if self.tls.is_some() { "https" } else { "http" }, member.client)
     }
 
     #[track_caller]
@@ -165,7 +189,10 @@ impl Etcd {
 
     fn ctl(&self, member: usize, args: &[&str]) -> Command {
         let mut command = Command::new("etcdctl");
-        command.env("ETCDCTL_API", "3").arg("--endpoints").arg(format!("http://{}", self.members[member].client));
+        command.env("ETCDCTL_API", "3").arg("--endpoints").arg(self.client(&self.members[member]));
+        if let Some([.., authority]) = &self.tls {
+            command.arg("--cacert").arg(authority);
+        }
         command.args(args);
         command
     }

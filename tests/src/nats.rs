@@ -18,6 +18,9 @@ use crate::wait::eventually;
 pub struct Nats {
     members: Vec<Member>,
     scratch: Scratch,
+    /// What else their configuration says, and how their URLs begin.
+    more: String,
+    scheme: &'static str,
 }
 
 #[derive(Debug)]
@@ -36,12 +39,22 @@ impl Nats {
     /// If nats-server is not there (`tests/prepare` fetches it), or does not come up within 20 s.
     #[track_caller]
     pub fn start(members: u8) -> Self {
+        Self::start_with(members, "nats", "")
+    }
+
+    /// [`Nats::start`] with `more` in their configuration, and URLs that begin with `scheme`.
+    ///
+    /// # Panics
+    /// As [`Nats::start`].
+    #[track_caller]
+    pub fn start_with(members: u8, scheme: &'static str, more: &str) -> Self {
         let member = |n: u8| {
             let ip = IpAddr::V4(Ipv4Addr::new(127, 0, 5, n));
             let [client, route, monitor] = [(); 3].map(|()| free_at(ip));
             Member { name: format!("n{n}"), client, route, monitor, daemon: None }
         };
-        let mut nats = Self { members: (1..=members).map(member).collect(), scratch: Scratch::new() };
+        let (members, scratch) = ((1..=members).map(member).collect(), Scratch::new());
+        let mut nats = Self { members, scratch, more: more.to_owned(), scheme };
         (0..nats.members.len()).for_each(|n| nats.begin(n));
         nats.await_up();
         nats
@@ -49,7 +62,8 @@ impl Nats {
 
     /// Its URLs, as a list in TOML.
     pub fn endpoints(&self) -> String {
-        let urls: Vec<String> = self.members.iter().map(|member| format!("nats://{}", member.client)).collect();
+        let urls: Vec<String> =
+            self.members.iter().map(|member| format!("{}://{}", self.scheme, member.client)).collect();
         format!("{urls:?}")
     }
 
@@ -106,6 +120,7 @@ impl Nats {
             member.monitor,
             store.display()
         );
+        config += &self.more;
         if self.members.len() > 1 {
             config += &format!("cluster {{ name: test, listen: \"{}\", routes: {routes:?} }}\n", member.route);
         }

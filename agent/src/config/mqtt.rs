@@ -59,16 +59,12 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Option<Mqtt> {
     let written = root.has("mqtt");
     root.table("mqtt", |section| {
         let address = section.take("url", |node| address(text(node)?));
-        let username = section.text("username").filter(|name| !name.is_empty());
-        let password_file = password(section);
+        let (username, password_file) = login(section);
         let [ca_file, cert_file, key_file] = ["ca_file", "cert_file", "key_file"].map(|key| pem(section, key));
         let events = section.flag("events").unwrap_or(false);
         let keep_alive = section.duration("keep_alive", Duration::from_secs(5), Duration::from_secs(3_600));
         if written && !section.has("url") {
             section.complain("url", "is missing", "write url = \"mqtt://HOST:1883\", or leave [mqtt] out");
-        }
-        if password_file.is_some() && username.is_none() {
-            section.complain("password_file", "is set without username", "a broker wants both");
         }
         for (given, missing) in [("cert_file", "key_file"), ("key_file", "cert_file")] {
             if section.has(given) && !section.has(missing) {
@@ -100,6 +96,16 @@ fn address(url: &str) -> Result<Address, Complaint> {
         return Err(("wants TLS, which is not in this build".to_owned(), hint));
     }
     Ok(address)
+}
+
+/// A user name, and the file with its password.
+pub(super) fn login(section: &mut Section<'_, '_>) -> (Option<String>, Option<PathBuf>) {
+    let username = section.text("username").filter(|name| !name.is_empty());
+    let password_file = password(section);
+    if password_file.is_some() && username.is_none() {
+        section.complain("password_file", "is set without username", "a server wants both");
+    }
+    (username, password_file)
 }
 
 fn password(section: &mut Section<'_, '_>) -> Option<PathBuf> {

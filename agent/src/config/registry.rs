@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use hyper::Uri;
 
-use super::mqtt::pem;
+use super::mqtt::{login, pem};
 use super::section::{Section, text};
 use super::upstream::{Urls, urls};
 
@@ -19,6 +19,8 @@ pub struct Registry {
     pub ca_file: Option<PathBuf>,
     /// PEM with this node's own certificate and with its key.
     pub identity: Option<(PathBuf, PathBuf)>,
+    /// Who this node is, where its engine is NATS and asks for a password: a name, and the file with the password.
+    pub login: Option<(String, PathBuf)>,
 }
 
 /// What keeps the records of a registry.
@@ -71,6 +73,17 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Option<Registry> {
                 section.complain(given, format!("is set without {missing}"), "a certificate and its key come together");
             }
         }
+        let (username, password_file) = login(section);
+        if username.is_some() && password_file.is_none() {
+            section.complain("username", "is set without password_file", "a server wants both");
+        }
+        if username.is_some() && engine.is_some_and(|engine| engine != "nats") {
+            section.complain(
+                "username",
+                "is set, but this engine is spoken to without one",
+                "engine = \"nats\" has one",
+            );
+        }
         let plain = endpoints.iter().any(|url| matches!(url.scheme_str(), Some("http" | "nats")));
         if (plain || engine == Some("memory")) && (section.has("ca_file") || section.has("cert_file")) {
             section.complain(
@@ -93,7 +106,8 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Option<Registry> {
             _ => Engine::Etcd { endpoints },
         };
         let prefix = prefix.unwrap_or_else(|| PREFIX.into());
-        Some(Registry { engine, prefix, ca_file, identity: cert_file.zip(key_file) })
+        let (identity, login) = (cert_file.zip(key_file), username.zip(password_file));
+        Some(Registry { engine, prefix, ca_file, identity, login })
     })
 }
 

@@ -60,6 +60,7 @@ impl Config {
             timeout: upstream.timeout,
             refresh: upstream.refresh,
             keeping: upstream.keeping.clone(),
+            shard: upstream.shard.clone(),
         };
         wayside_core::upstream::Settings(self.upstreams.iter().map(line).collect())
     }

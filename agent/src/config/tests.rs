@@ -149,6 +149,19 @@ fn every_mistake_of_an_upstream_and_a_registry_is_told_at_once() {
     w.toml:9: registry.engine is "redis"
       hint: etcd, nats, memory
     "#);
+    let upstream = "[[upstream]]\ntier = \"region\"\n";
+    insta::assert_snapshot!(told(&format!(
+        "{upstream}urls = [\"http://a\"]\nshard = \"a b\"\n{upstream}urls = [\"http://b\"]\nweight = 2\n\
+         {upstream}urls = [\"http://c\"]\nshard = \"c\"\nweight = 1001\n"
+    )), @r#"
+    w.toml:1: upstream of tier region names 1 shards for 3
+      hint: each upstream of a tier is a shard with a name of its own, or none is
+    w.toml:4: upstream[0].shard is wrong: id "a b" is not allowed: 1 to 64 of A-Z a-z 0-9 . _ - :
+      hint: like "north-1"
+    w.toml:8: upstream[1].weight is set without shard
+      hint: only shards have a weight
+    w.toml:13: upstream[2].weight is 1001, outside 0 to 1000
+    "#);
     insta::assert_snapshot!(told("[registry]\nengine = \"etcd\"\n"), @r#"
     w.toml:1: registry.endpoints is missing
       hint: like ["http://127.0.0.1:2379"]

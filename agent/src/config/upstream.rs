@@ -1,18 +1,21 @@
 //! `[[upstream]]`: the registries of the region and the cloud.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
 use hyper::Uri;
 use wayside_core::query::Tier;
 use wayside_core::upstream::Keeping;
+use wayside_protocols::registry::placement::Shard;
+use wayside_protocols::service::Label;
 use wayside_protocols::time::Duration;
 
 use super::mqtt::pem;
 use super::section::{Complaint, Section, text};
 
 /// One upstream: a registry of one or more nodes that hold the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Upstream {
     /// Region or cloud.
     pub tier: Tier,
@@ -22,6 +25,8 @@ pub struct Upstream {
     pub timeout: Duration,
     /// How often it is told that this agent is there; `None` tells it nothing of what this agent offers.
     pub refresh: Option<Duration>,
+    /// Which shard of its tier's registry it is.
+    pub shard: Option<Shard>,
     /// How long its answers are kept.
     pub keeping: Keeping,
     /// PEM with the authorities its certificates may come from; those of the system if none.
@@ -36,6 +41,19 @@ pub struct Upstream {
 pub(super) fn read(root: &mut Section<'_, '_>) -> Vec<Upstream> {
     let mut upstreams: Vec<Upstream> = root.tables("upstream", one).into_iter().flatten().collect();
     upstreams.sort_by_key(|upstream| upstream.tier);
+    for tier in [Tier::Region, Tier::Cloud] {
+        let named = upstreams.iter().filter(|upstream| upstream.tier == tier).map(|upstream| upstream.shard.as_ref());
+        let named: Vec<Option<&str>> = named.map(|shard| shard.map(|shard| &*shard.name)).collect();
+        let distinct: BTreeSet<_> = named.iter().flatten().collect();
+        if !distinct.is_empty() && distinct.len() < named.len() {
+            let hint = "each upstream of a tier is a shard with a name of its own, or none is";
+            root.complain(
+                "upstream",
+                format!("of tier {} names {} shards for {}", tier.as_str(), distinct.len(), named.len()),
+                hint,
+            );
+        }
+    }
     upstreams
 }
 
@@ -64,16 +82,27 @@ fn one(section: &mut Section<'_, '_>) -> Option<Upstream> {
         section.complain("urls", "names http://, where ca_file and cert_file would not be used", "write https://");
     }
     let token_file = token(section, &urls);
+    let shard = shard(section);
     Some(Upstream {
         tier: tier?,
         timeout: timeout.unwrap_or(TIMEOUT),
         refresh: announce.then_some(refresh),
+        shard,
         keeping,
         ca_file,
         identity: cert_file.zip(key_file),
         token_file,
         urls,
     })
+}
+
+fn shard(section: &mut Section<'_, '_>) -> Option<Shard> {
+    let name = section.parsed::<Label>("shard", "like \"north-1\"");
+    let weight = section.number("weight", 0.0, MAX_WEIGHT);
+    if weight.is_some() && name.is_none() {
+        section.complain("weight", "is set without shard", "only shards have a weight");
+    }
+    Some(Shard { name: name?.as_str().into(), weight: weight.unwrap_or(1.0) })
 }
 
 fn keeping(section: &mut Section<'_, '_>) -> Keeping {
@@ -168,5 +197,7 @@ fn token(section: &mut Section<'_, '_>, urls: &[Uri]) -> Option<PathBuf> {
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a registry is told that this agent is there unless said otherwise.
 const REFRESH: Duration = Duration::from_secs(30);
+/// How much more than another a shard may take.
+const MAX_WEIGHT: f64 = 1_000.0;
 /// Nodes of one upstream.
 const MAX_NODES: usize = 16;

@@ -119,8 +119,8 @@ pub fn start(
             }
             #[cfg(feature = "nats")]
             Engine::Nats { ref endpoints } => {
-                let tls = nats_tls(&registry, endpoints);
-                nats::run(endpoints.clone(), tls, registry.prefix, taken, node).await;
+                let access = nats::Access { tls: nats_tls(&registry, endpoints), login: registry.login.clone() };
+                nats::run(endpoints.clone(), access, registry.prefix, taken, node).await;
             }
         }
     };

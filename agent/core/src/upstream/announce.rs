@@ -16,6 +16,8 @@ use crate::dice::Dice;
 #[derive(Debug)]
 pub(crate) struct Announcer {
     refresh: Duration,
+    /// Whether there is nothing to say to it by an agent that offers nothing it holds.
+    only_rows: bool,
     offered: BTreeMap<Label, Announcement>,
     place: Option<(Position, f32)>,
     /// What the registry acknowledged; `None` if it is to be told everything.
@@ -45,6 +47,7 @@ impl Announcer {
     pub(crate) fn new(refresh: Duration) -> Self {
         Self {
             refresh,
+            only_rows: false,
             offered: BTreeMap::new(),
             place: None,
             told: None,
@@ -52,6 +55,11 @@ impl Announcer {
             due: Timestamp::START,
             failures: 0,
         }
+    }
+
+    /// For a registry that holds only some of what the agent offers: it is told nothing before there is some.
+    pub(crate) fn only_rows(self) -> Self {
+        Self { only_rows: true, ..self }
     }
 
     /// The agent offers just this. How many services are beyond what one message holds, and are told to nobody.
@@ -80,7 +88,7 @@ impl Announcer {
 
     /// The message that is due.
     pub(crate) fn message(&mut self, speaker: Speaker, now: Timestamp) -> Option<Rows> {
-        if self.sending.is_some() || self.due > now {
+        if self.sending.is_some() || self.due > now || self.silent() {
             return None;
         }
         let Speaker { agent, kind, epoch } = speaker;
@@ -150,7 +158,11 @@ impl Announcer {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
-        (self.sending.is_none() && self.due != Timestamp::NEVER).then_some(self.due)
+        (self.sending.is_none() && self.due != Timestamp::NEVER && !self.silent()).then_some(self.due)
+    }
+
+    fn silent(&self) -> bool {
+        self.only_rows && self.told.is_none() && self.offered.is_empty()
     }
 
     /// How long the registry keeps what it was told: it may miss two messages.

@@ -1,5 +1,7 @@
 //! Everybody who waits for an upstream, and how far up the ladder they have come.
 
+use std::collections::VecDeque;
+
 use wayside_protocols::time::{Duration, Timestamp};
 
 use super::cache::Look;
@@ -17,8 +19,8 @@ pub(super) struct Waiting {
     answer: Answer,
     /// What is known of upstreams that could not be asked; the answer, if nobody else has one.
     aside: Vec<Match>,
-    /// The upstream that is being asked.
-    line: usize,
+    /// The upstreams that may still be asked, the one that is being asked first.
+    route: VecDeque<usize>,
     /// How long this one is waited for.
     pub(super) until: Timestamp,
     /// When there must be an answer.
@@ -31,7 +33,9 @@ impl Upstreams {
         let whole = query.deadline.unwrap_or(PATIENCE);
         // The answer has to be out by then, not only known.
         let ends = now + (whole - (whole / 5).min(MARGIN));
-        let waiting = Waiting { query, answer, aside: Vec::new(), line: 0, until: Timestamp::NEVER, ends };
+        let route = self.shards.route(query.name.as_ref());
+        let route = route.filter(|line| self.lines[*line].tier <= query.farthest).collect();
+        let waiting = Waiting { query, answer, aside: Vec::new(), route, until: Timestamp::NEVER, ends };
         self.waiting.insert(ticket, waiting);
         self.counters.count("upstream_asked_total");
         self.climb(ticket, known, now);
@@ -44,7 +48,7 @@ impl Upstreams {
             self.waiting.iter().filter(|(_, waiting)| waiting.until <= now).map(|(ticket, _)| *ticket).collect();
         for ticket in late {
             self.flights.values_mut().for_each(|flight| flight.waiters.retain(|waiter| *waiter != ticket));
-            let line = self.waiting.get(&ticket).and_then(|waiting| self.lines.get(waiting.line));
+            let line = self.waiting.get(&ticket).and_then(|waiting| self.lines.get(*waiting.route.front()?));
             let why = format!("{}: no answer in time", line.map(names).unwrap_or_default()).into();
             self.pass_by(ticket, Failure { cause: Cause::Late, why }, known, now);
         }
@@ -53,10 +57,8 @@ impl Upstreams {
     /// Goes up from the upstream that `ticket` has come to, until one has to be waited for or the answer is there.
     pub(super) fn climb(&mut self, ticket: Ticket, known: &Neighbourhood, now: Timestamp) {
         while let Some(waiting) = self.waiting.get(&ticket) {
-            let at = waiting.line;
-            let Some(line) = self.lines.get_mut(at).filter(|line| line.tier <= waiting.query.farthest) else {
-                return self.finish(ticket, now);
-            };
+            let Some(at) = waiting.route.front().copied() else { return self.finish(ticket, now) };
+            let line = &mut self.lines[at];
             let ask = match question::of(known, &waiting.query, now) {
                 Ok(ask) => ask,
                 Err(reason) => {
@@ -112,10 +114,9 @@ impl Upstreams {
     /// a moment where an older answer can stand in (stale-while-revalidate: the question goes on by itself).
     fn wait_until(&mut self, ticket: Ticket, expired: bool, now: Timestamp) -> Timestamp {
         let Some(waiting) = self.waiting.get_mut(&ticket) else { return now };
-        let line = &self.lines[waiting.line];
-        let to_come = self.lines[waiting.line..].iter().filter(|line| line.tier <= waiting.query.farthest).count();
+        let Some(line) = waiting.route.front().map(|at| &self.lines[*at]) else { return now };
         // The cast cannot cut: nobody has 2^32 upstreams.
-        let share = (waiting.ends - now) / to_come.max(1) as u32;
+        let share = (waiting.ends - now) / waiting.route.len() as u32;
         let quick = line.nodes.iter().map(|node| node.pulse.p95()).max().unwrap_or(MOMENT) * 2;
         let patience = if expired { quick.max(MOMENT) } else { line.timeout + GRACE };
         waiting.until = now + share.min(patience);
@@ -125,9 +126,13 @@ impl Upstreams {
     /// The rows of a fresh answer.
     fn take(&mut self, ticket: Ticket, said: TierReport, known: &Neighbourhood, now: Timestamp) {
         let Some(waiting) = self.waiting.get_mut(&ticket) else { return };
-        let line = &self.lines[waiting.line];
+        let Some(line) = waiting.route.pop_front().map(|at| &self.lines[at]) else { return };
         let found = line.store.find(known, &waiting.query, line.asked(), Of::Fresh, now);
-        waiting.line += 1;
+        let more_of_it = |at: &usize| line.shard && self.lines[*at].tier == line.tier;
+        if waiting.query.name.is_some() {
+            // Every owner of the name holds the same.
+            waiting.route.retain(|at| !more_of_it(at));
+        }
         let Ok(mut found) = found else { return };
         for (reason, count) in said.left_out {
             match found.report.left_out.iter_mut().find(|(known, _)| *known == reason) {
@@ -139,6 +144,9 @@ impl Upstreams {
         if !found.matches.is_empty() {
             found.report.fitting = found.report.fitting.max(said.fitting);
             waiting.answer.tier.get_or_insert(line.tier);
+            if !waiting.query.all_tiers {
+                waiting.route.retain(more_of_it);
+            }
         }
         waiting.answer.explain.push(found.report);
         waiting.add(found.matches);
@@ -147,7 +155,7 @@ impl Upstreams {
     /// What is left of earlier answers.
     fn kept(&mut self, ticket: Ticket, known: &Neighbourhood, now: Timestamp) -> Vec<Match> {
         let Some(waiting) = self.waiting.get(&ticket) else { return Vec::new() };
-        let line = &self.lines[waiting.line];
+        let Some(line) = waiting.route.front().map(|at| &self.lines[*at]) else { return Vec::new() };
         let found = line.store.find(known, &waiting.query, line.asked(), Of::All, now);
         let mut kept = found.map(|found| found.matches).unwrap_or_default();
         // It may have been told a moment ago, but nobody says so now.
@@ -157,8 +165,7 @@ impl Upstreams {
 
     fn skip(&mut self, ticket: Ticket, failure: Failure, kept: Vec<Match>) {
         let Some(waiting) = self.waiting.get_mut(&ticket) else { return };
-        let line = &self.lines[waiting.line];
-        waiting.line += 1;
+        let Some(line) = waiting.route.pop_front().map(|at| &self.lines[at]) else { return };
         waiting.until = Timestamp::NEVER;
         let Failure { cause, why: reason } = failure;
         waiting.answer.unreached.push(Unreached { tier: line.tier, reason, cause });
@@ -200,14 +207,10 @@ impl Upstreams {
 }
 
 impl Waiting {
-    /// Adds matches; what a nearer tier said of the same service stands. If that is the answer, no other upstream is
-    /// asked.
+    /// Adds matches; what a nearer tier said of the same service stands.
     fn add(&mut self, matches: Vec<Match>) {
         let known: Vec<_> = self.answer.matches.iter().map(|found| found.service.id.clone()).collect();
         self.answer.matches.extend(matches.into_iter().filter(|found| !known.contains(&found.service.id)));
-        if !self.answer.matches.is_empty() && !self.query.all_tiers {
-            self.line = usize::MAX;
-        }
     }
 }
 

@@ -17,6 +17,8 @@ use crate::query::{Cause, Tier};
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) tier: Tier,
+    /// Whether it is one of several that hold something else each.
+    pub(super) shard: bool,
     pub(super) timeout: Duration,
     pub(super) nodes: Vec<Node>,
     pub(super) cache: Cache,
@@ -36,16 +38,17 @@ pub(super) struct Node {
 
 impl Line {
     pub(super) fn new(settings: &Settings, me: &AgentId, limits: &Limits) -> Self {
-        let Settings { tier, nodes, timeout, refresh, keeping } = settings.clone();
+        let Settings { tier, nodes, timeout, refresh, keeping, shard } = settings.clone();
         let node = |name| Node { name, breaker: Breaker::default(), pulse: Pulse::default() };
         Self {
             tier,
+            shard: shard.is_some(),
             timeout,
             nodes: nodes.into_iter().map(node).collect(),
             cache: Cache::new(keeping.clone()),
             store: Store::new(me.clone(), tier, keeping, limits),
             budget: Budget::default(),
-            announcer: refresh.map(Announcer::new),
+            announcer: refresh.map(Announcer::new).map(|all| if shard.is_some() { all.only_rows() } else { all }),
             tried: Vec::new(),
         }
     }

@@ -7,8 +7,8 @@
 //!
 //! `breaker` (whether a node is asked) · `pulse` (how quick it is) · `budget` (how many questions go out twice) · `cache`
 //! (which questions were answered) · `store` (the rows) · `line` (one upstream) · `question` (what is asked) · `flight`
-//! (what is on its way) · `ladder` (who waits for it) · `spread`
-//! (whom a caller tries first) · `announce` (what registries are told).
+//! (what is on its way) · `ladder` (who waits for it) · `shards` (which upstream holds what) · `spread` (whom a caller tries
+//! first) · `announce` (what registries are told).
 
 pub(crate) mod announce;
 mod breaker;
@@ -19,6 +19,7 @@ mod ladder;
 mod line;
 mod pulse;
 mod question;
+mod shards;
 mod spread;
 mod store;
 
@@ -27,6 +28,7 @@ use std::sync::Arc;
 
 use wayside_protocols::mqtt::announcement::Announcement;
 use wayside_protocols::place::Position;
+use wayside_protocols::registry::placement::Shard;
 use wayside_protocols::registry::rows::Receipt;
 use wayside_protocols::service::{AgentId, Kind, Service};
 use wayside_protocols::time::{Duration, Timestamp};
@@ -40,6 +42,7 @@ use announce::Speaker;
 pub use cache::Keeping;
 use flight::{Flight, Key, Sent, What};
 use ladder::Waiting;
+use shards::Shards;
 use spread::Spread;
 use store::ToKeep;
 
@@ -60,6 +63,8 @@ pub struct Line {
     pub refresh: Option<Duration>,
     /// How long its answers are kept.
     pub keeping: Keeping,
+    /// Which shard of its tier's registry it is; of one tier all are, or none.
+    pub shard: Option<Shard>,
 }
 
 /// Names one exchange with a registry.
@@ -105,6 +110,7 @@ pub struct Failure {
 #[derive(Debug)]
 pub(crate) struct Upstreams {
     lines: Vec<line::Line>,
+    shards: Shards,
     waiting: BTreeMap<Ticket, Waiting>,
     flights: BTreeMap<Key, Flight>,
     sent: BTreeMap<ExchangeId, Sent>,
@@ -144,6 +150,7 @@ impl Upstreams {
         let lines: Vec<_> = settings.0.iter().map(|line| line::Line::new(line, me, limits)).collect();
         (!lines.is_empty()).then(|| Self {
             lines,
+            shards: Shards::new(&settings.0),
             waiting: BTreeMap::new(),
             flights: BTreeMap::new(),
             sent: BTreeMap::new(),
@@ -224,8 +231,10 @@ impl Upstreams {
 
     /// This agent offers just this, and stands there.
     pub(crate) fn offer(&mut self, rows: &[Announcement], place: Option<(Position, f32)>, now: Timestamp) {
-        for announcer in self.lines.iter_mut().filter_map(|line| line.announcer.as_mut()) {
-            let beyond = announcer.offer(rows.iter().cloned(), place, now);
+        for (at, line) in self.lines.iter_mut().enumerate() {
+            let Some(announcer) = &mut line.announcer else { continue };
+            let told = rows.iter().filter(|row| self.shards.told_of(at, row.name.as_ref())).cloned();
+            let beyond = announcer.offer(told, place, now);
             if beyond > 0 {
                 self.counters.add("upstream_rows_not_told_total", beyond as u64);
             }

@@ -38,6 +38,7 @@ fn line(tier: Tier, nodes: &[&str]) -> Line {
         timeout: Duration::from_secs(1),
         refresh: None,
         keeping: Keeping::default(),
+        shard: None,
     }
 }
 
@@ -353,7 +354,7 @@ fn what_one_node_does_not_take_another_is_told_at_once_and_a_pause_is_made_when_
     let refresh = Some(Duration::from_secs(30));
     let mut stage = Stage::new(vec![Line { refresh, ..line(Tier::Region, &["r1", "r2"]) }]);
     let speaker = ("gw-7".parse().unwrap(), Kind::Gateway, 1);
-    let mut speak = |stage: &mut Stage| {
+    let speak = |stage: &mut Stage| {
         stage.upstreams.speak(&speaker, stage.now);
         stage.out().asked
     };

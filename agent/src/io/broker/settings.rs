@@ -1,7 +1,6 @@
 //! How the broker is reached.
 
 use std::fmt;
-use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -81,11 +80,7 @@ impl Settings {
 
     fn password(&self) -> Result<Vec<u8>, SetupError> {
         let Some(path) = &self.password_file else { return Ok(Vec::new()) };
-        let mut password = fs::read(path).map_err(|source| SetupError::Password { path: path.clone(), source })?;
-        while password.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
-            password.pop();
-        }
-        Ok(password)
+        crate::io::secret::read(path).map_err(|source| SetupError::Password { path: path.clone(), source })
     }
 
     #[cfg(feature = "tls")]

@@ -27,7 +27,7 @@ use wayside_protocols::time::Duration;
 use super::{Node, Order, Refused};
 use crate::io::backoff::Backoff;
 use client::{CallError, Client};
-pub(super) use connection::Tls;
+pub(super) use connection::{Access, Tls};
 use connection::{Broken, Connection};
 use keys::Keys;
 use known::{Known, Litter};
@@ -35,7 +35,7 @@ use wire::Message;
 
 pub(super) async fn run(
     endpoints: Vec<Uri>,
-    tls: Tls,
+    access: Access,
     prefix: Box<str>,
     mut orders: mpsc::Receiver<Order>,
     node: Node,
@@ -48,7 +48,7 @@ pub(super) async fn run(
         if !stands {
             return;
         }
-        let why = match timeout(CONNECT, Connection::open(endpoint, tls.clone(), seed)).await {
+        let why = match timeout(CONNECT, Connection::open(endpoint, &access, seed)).await {
             Err(_) => format!("{endpoint}: no connection within {} ms", CONNECT.as_millis()),
             Ok(Err(broken)) => format!("{endpoint}: {broken}"),
             Ok(Ok(connection)) => {

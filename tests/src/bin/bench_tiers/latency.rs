@@ -143,6 +143,7 @@ fn cache_get(region: &Wayside) {
         timeout: Duration::from_secs(1),
         refresh: None,
         keeping: Keeping::default(),
+        shard: None,
     };
     let now = Timestamp::START;
     let mut agent = Agent::new(settings(upstream::Settings(vec![line])), now);

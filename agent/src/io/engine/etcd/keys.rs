@@ -33,6 +33,12 @@ impl Keys {
         format!("{}/s/{agent}/{id}", self.prefix)
     }
 
+    /// The lease of an agent in this registry: the same at every node, never 0, and positive as an int64.
+    pub(super) fn lease(&self, agent: &AgentId) -> i64 {
+        // The shift leaves 62 bits, so that adding 1 stays positive.
+        (hash(&[b"lease", self.prefix.as_bytes(), agent.as_str().as_bytes()]) >> 2) as i64 + 1
+    }
+
     /// What `key` is about; `None` if it is none of ours.
     pub(super) fn about(&self, key: &[u8]) -> Option<About> {
         let rest = std::str::from_utf8(key).ok()?.strip_prefix(&*self.prefix)?;
@@ -42,12 +48,6 @@ impl Keys {
         let (agent, id) = rest.strip_prefix("/s/")?.split_once('/')?;
         Some(About::Row(agent.parse().ok()?, id.parse().ok()?))
     }
-}
-
-/// The lease of an agent: the same at every node, never 0, and positive as an int64.
-pub(super) fn lease(agent: &AgentId) -> i64 {
-    // The shift leaves 62 bits, so that adding 1 stays positive.
-    (hash(&[b"lease", agent.as_str().as_bytes()]) >> 2) as i64 + 1
 }
 
 /// The first key that does not begin with `prefix`: its last byte and one.
@@ -82,9 +82,10 @@ mod tests {
     }
 
     #[test]
-    fn every_node_names_the_lease_of_an_agent_alike() {
-        let lease = |agent: &str| lease(&agent.parse().unwrap());
-        assert_eq!(lease("gw-7"), lease("gw-7"));
-        assert!(lease("gw-7") > 0 && lease("gw-7") != lease("gw-8"));
+    fn every_node_of_a_registry_names_the_lease_of_an_agent_alike_and_no_other_registry_does() {
+        let lease = |prefix: &str, agent: &str| Keys::new(prefix).lease(&agent.parse().unwrap());
+        assert_eq!(lease("/a", "gw-7"), lease("/a", "gw-7"));
+        assert!(lease("/a", "gw-7") > 0 && lease("/a", "gw-7") != lease("/a", "gw-8"));
+        assert_ne!(lease("/a", "gw-7"), lease("/b", "gw-7"), "a goodbye to one is none to the other");
     }
 }

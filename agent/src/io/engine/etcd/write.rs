@@ -8,7 +8,7 @@ use wayside_protocols::service::Label;
 use wayside_protocols::time::Duration;
 
 use super::client::{CallError, Client};
-use super::keys::{Keys, end_of, int, lease};
+use super::keys::{Keys, end_of, int};
 use crate::io::engine::base64::{decode, encode};
 use crate::io::engine::{About, Refused};
 
@@ -36,7 +36,7 @@ struct Known {
 
 impl Writing<'_> {
     async fn write(&self) -> Result<Receipt, Refused> {
-        let (told, id) = (&self.told, lease(&self.told.agent));
+        let (told, id) = (&self.told, self.keys.lease(&self.told.agent));
         let known = self.known().await?;
         if let Some(known) = known.epoch.filter(|known| *known > told.epoch) {
             return Err(Refused::Former { given: told.epoch, known });

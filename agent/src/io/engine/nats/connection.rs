@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use hyper::Uri;
@@ -12,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::client::Command;
 use super::wire::{self, Message, Reader, WireError, Word};
+use crate::io::secret;
 
 /// A connection that has been greeted.
 pub(super) struct Connection {
@@ -46,9 +48,20 @@ pub(super) enum Broken {
     /// The server complains.
     #[error("the server says: {0}")]
     Trouble(String),
+    /// The password cannot be read.
+    #[error("the password cannot be read from {path}: {error}", path = .path.display())]
+    Password { path: PathBuf, error: io::Error },
     /// The server is too old, or does not offer what is needed.
     #[error("the server {0}")]
     Unfit(String),
+}
+
+/// What it takes to be let in.
+#[derive(Clone, Debug)]
+pub(in crate::io::engine) struct Access {
+    pub(in crate::io::engine) tls: Tls,
+    /// A user name, and the file with its password, read at each connection.
+    pub(in crate::io::engine) login: Option<(String, PathBuf)>,
 }
 
 /// Whom we believe, where TLS is wanted.
@@ -60,7 +73,7 @@ pub(in crate::io::engine) type Tls = Option<std::convert::Infallible>;
 
 impl Connection {
     /// Connects, says hello, and listens for answers. `seed` makes names that nobody else uses.
-    pub(super) async fn open(endpoint: &Uri, tls: Tls, seed: u64) -> Result<Self, Broken> {
+    pub(super) async fn open(endpoint: &Uri, access: &Access, seed: u64) -> Result<Self, Broken> {
         let host = endpoint.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let mut tcp = TcpStream::connect((host, endpoint.port_u16().unwrap_or(PORT))).await?;
         // A comfort: without it a word may wait for the acknowledgement of the one before.
@@ -69,14 +82,20 @@ impl Connection {
         let mut reader = Reader::default();
         // The server greets in the clear, whatever comes after.
         let info = greeting(&mut tcp, &mut reader).await?;
-        let stream = secured(endpoint, tls, tcp).await?;
+        let stream = secured(endpoint, access.tls.clone(), tcp).await?;
         fit(&info)?;
         let (reads, writes) = split(stream);
         let inbox = format!("_INBOX.{seed:016x}.{}", local.to_string().replace(['.', ':', '[', ']'], "-"));
-        let hello = json!({
+        let mut hello = json!({
             "verbose": false, "pedantic": false, "headers": true, "no_responders": true, "protocol": 1, "echo": true,
             "lang": "rust", "name": "wayside", "version": env!("CARGO_PKG_VERSION"),
         });
+        if let Some((user, password_file)) = &access.login {
+            let unread = |error| Broken::Password { path: password_file.clone(), error };
+            let password = secret::read(password_file).map_err(unread)?;
+            hello["user"] = json!(user);
+            hello["pass"] = json!(String::from_utf8_lossy(&password));
+        }
         let out = format!("CONNECT {hello}\r\nSUB {inbox}.r.* 1\r\nSUB {inbox}.w 2\r\nPING\r\n").into_bytes();
         let clustered = info["cluster"].is_string();
         Ok(Self { reads, writes, out, reader, inbox, waiting: BTreeMap::new(), serial: 0, clustered })
