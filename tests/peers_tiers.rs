@@ -18,16 +18,19 @@ fn a_cut_link_is_a_line_in_the_answer_and_costs_no_local_one() {
     let mut net = Net::new();
     let host = net.host(Family::V4);
     let [region, cloud] = [1, 2].map(|n| Ipv4Addr::new(127, 0, 3, n));
-    let registry = |id: &str, at: Ipv4Addr| {
-        Wayside::start_within(&host, SocketAddr::from((at, 7878)), &format!("id = \"{id}\"\n{QUIET}{MEMORY}"))
+    let registry = |id: &str, at: Ipv4Addr, more: &str| {
+        let config = format!("id = \"{id}\"\n{QUIET}{MEMORY}{more}");
+        Wayside::start_within(&host, SocketAddr::from((at, 7878)), &config)
     };
-    let _nodes = [registry("region", region), registry("cloud", cloud)];
     let up = |tier: &str, at: Ipv4Addr| {
         format!(
             "[[upstream]]\ntier = \"{tier}\"\nurls = [\"http://{at}:7878\"]\nrefresh = \"1s\"\ntimeout = \"400ms\"\n\
              cache_ttl = \"1s\"\ncache_negative = \"1s\"\n"
         )
     };
+    // The region tells the cloud what it offers itself.
+    let mast = "[[service]]\nname = \"mast\"\nid = \"m\"\nport = 80\n";
+    let _nodes = [registry("region", region, &format!("{mast}{}", up("cloud", cloud))), registry("cloud", cloud, "")];
     let edge = |id: &str, ups: &str| Wayside::start(Some(&host), &format!("id = \"{id}\"\n{QUIET}{ups}"));
     let near = edge("near", &up("region", region));
     let far = edge("far", &up("cloud", cloud));
@@ -49,6 +52,13 @@ fn a_cut_link_is_a_line_in_the_answer_and_costs_no_local_one() {
     };
     comes_from("charging", "region", false);
     comes_from("render", "cloud", false);
+    let seen_by_cloud = |stale: bool| {
+        eventually(LONG, &format!("the mast of the region, by the cloud, stale: {stale}"), || {
+            let answer = far.answer(&json!({"service_name": "mast", "deadline": "1500ms"}));
+            (answer["instances"][0]["stale"] == stale).then_some(())
+        });
+    };
+    seen_by_cloud(false);
 
     host.cut(region);
     let answer = comes_from("charging", "region", true);
@@ -61,13 +71,16 @@ fn a_cut_link_is_a_line_in_the_answer_and_costs_no_local_one() {
     host.cut(cloud);
     let answer = comes_from("render", "cloud", true);
     assert!(answer["unreached"].to_string().contains("cloud"), "{answer}");
+    // The region has lost the cloud as well, and answers as before.
     comes_from("charging", "region", false);
+    seen_by_cloud(true);
     host.cut(region);
     comes_from("charging", "region", true);
     assert_eq!(ask("mine")["instances"][0]["stale"], json!(false));
     host.mend();
     comes_from("charging", "region", false);
     comes_from("render", "cloud", false);
+    seen_by_cloud(false);
 }
 
 #[test]
