@@ -6,6 +6,7 @@ pub mod bus;
 pub mod engine;
 pub mod envoy;
 pub mod gnss;
+pub mod homeassistant;
 pub mod inquire;
 pub mod interfaces;
 pub mod link;

@@ -23,12 +23,12 @@ use crate::config::settings::Start;
 use crate::config::{Config, Mqtt, identity, state};
 use crate::driver::{self, BrokerOrder, Driver, Edges, Handle, Inbox, Message};
 use crate::field::{self, Field};
-use crate::io::broker::{self, Answering, Telling};
+use crate::io::broker::{self, Answering, Guest, Telling};
 use crate::io::bus::keeper::Devices;
 use crate::io::engine::{self, Desk};
 use crate::io::interfaces::Selection;
 use crate::io::probe::Prober;
-use crate::io::{envoy, gnss, link, responder, upstream};
+use crate::io::{envoy, gnss, homeassistant, link, responder, upstream};
 use crate::journal::{self, Journal, JournalTally};
 use crate::pulse::Pulse;
 
@@ -95,7 +95,12 @@ impl Running {
             field: field.clone(),
             registry,
         };
-        let mut outward = outward(&mut edges, config, &settings, (&inbox, &handle), journal, &mut pulse);
+        let devices = field.as_ref().map(|field| field.devices.clone());
+        let guest = config.mqtt.as_ref().and_then(|_| {
+            let wanted = config.homeassistant.as_ref();
+            homeassistant::start(&mut edges, wanted, devices, (&id, &dir), &inbox, clock)
+        });
+        let mut outward = outward(&mut edges, config, &settings, (&inbox, &handle), (journal, guest), &mut pulse);
         (outward.keep, outward.intake) = (memory, intake);
         let agent = Agent::new(settings, clock.now());
         let mut driver = JoinSet::new();
@@ -203,7 +208,7 @@ fn outward(
     config: &Config,
     settings: &Settings,
     (inbox, handle): (&Inbox, &Handle),
-    journal: Journal,
+    (journal, guest): (Journal, Option<Guest>),
     pulse: &mut Pulse,
 ) -> Edges {
     let (entries, kept) = mpsc::channel(ENTRIES);
@@ -236,7 +241,8 @@ fn outward(
     }
     if let Some(mqtt) = &config.mqtt {
         let (orders, ordered) = mpsc::channel(broker::ORDERS);
-        let (session, beat) = (broker(mqtt, settings, inbox.clone(), ordered, handle.clone()), pulse.of("mqtt"));
+        let session = broker(mqtt, settings, (inbox.clone(), handle.clone()), ordered, guest);
+        let beat = pulse.of("mqtt");
         tasks.spawn(async move {
             tokio::select! {
                 () = session => {}
@@ -281,9 +287,9 @@ fn intake(tasks: &mut JoinSet<()>, desk: Desk, inbox: &Inbox) -> mpsc::Sender<Ro
 fn broker(
     mqtt: &Mqtt,
     settings: &Settings,
-    inbox: Inbox,
+    (inbox, handle): (Inbox, Handle),
     orders: mpsc::Receiver<BrokerOrder>,
-    handle: Handle,
+    guest: Option<Guest>,
 ) -> impl Future<Output = ()> + use<> {
     let settings = broker::Settings {
         agent: settings.id.clone(),
@@ -300,7 +306,7 @@ fn broker(
         let handle = handle.clone();
         Box::pin(async move { api::answer_bytes(&handle, &question).await })
     }));
-    broker::run(settings, inbox, orders, Some(answer), Some(Telling(api::json::change)))
+    broker::run(settings, inbox, orders, Some(answer), (Some(Telling(api::json::change)), guest))
 }
 
 /// Makes the health checks that are due until the queue is closed.

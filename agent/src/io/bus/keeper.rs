@@ -68,6 +68,7 @@ pub struct Devices {
 #[derive(Debug)]
 enum Order {
     List(oneshot::Sender<Vec<Known>>),
+    Kept(oneshot::Sender<Vec<(Known, bool)>>),
     Find(ServiceId, oneshot::Sender<Option<Known>>),
     Adopt(Finding, oneshot::Sender<Option<Known>>),
 }
@@ -87,6 +88,11 @@ impl Devices {
     /// Every device that is there, by its id.
     pub async fn list(&self) -> Vec<Known> {
         self.call(Order::List).await.unwrap_or_default()
+    }
+
+    /// Every device that is asked for ever, by its id, and whether it answers.
+    pub async fn kept(&self) -> Vec<(Known, bool)> {
+        self.call(Order::Kept).await.unwrap_or_default()
     }
 
     /// The device that is this service.
@@ -215,7 +221,8 @@ impl Keeper {
                 order = orders.recv() => match order {
                     None => return,
                     // Whoever asked may have given up.
-                    Some(Order::List(reply)) => drop(reply.send(self.held.values().filter(|held| held.misses < MISSES).map(|held| held.known.clone()).collect())),
+                    Some(Order::List(reply)) => drop(reply.send(self.answering().map(|held| held.known.clone()).collect())),
+                    Some(Order::Kept(reply)) => drop(reply.send(self.kept())),
                     Some(Order::Find(id, reply)) => drop(reply.send(self.held.get(&id).map(|held| held.known.clone()))),
                     Some(Order::Adopt(finding, reply)) => drop(reply.send(self.found(finding).await)),
                 },
@@ -225,6 +232,15 @@ impl Keeper {
                 () = sleep(due.unwrap_or(RECHECK).min(RECHECK)) => {}
             }
         }
+    }
+
+    fn answering(&self) -> impl Iterator<Item = &Held> {
+        self.held.values().filter(|held| held.misses < MISSES)
+    }
+
+    fn kept(&self) -> Vec<(Known, bool)> {
+        let kept = self.held.values().filter(|held| held.kept);
+        kept.map(|held| (held.known.clone(), held.misses < MISSES)).collect()
     }
 
     /// Surveys a segment; `forever` every [`ANEW`], and sooner as long as nobody was there: all may just have been
