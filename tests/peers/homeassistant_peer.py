@@ -20,11 +20,17 @@ HOME = {"name": "home", "unit_system": "metric", "latitude": 1, "longitude": 2, 
 PICTURES = ("camera", "image")
 
 
+def say(word, text=""):
+    # In one piece: several threads have something to say.
+    sys.stdout.write(f"{word} {text}".strip() + "\n")
+    sys.stdout.flush()
+
+
 class Complaints(logging.Handler):
     def emit(self, record):
         text = record.getMessage().replace("\n", " ")
         if not any(f"'{name}'" in text or text.endswith(f"component {name}") for name in PICTURES):
-            print("complaint", record.name, text, flush=True)
+            say("complaint", f"{record.name} {text}")
 
 
 def entry(port, prefix):
@@ -61,24 +67,24 @@ async def main():
     def changed(event):
         new = event.data["new_state"]
         if new is None:
-            print("removed", event.data["entity_id"], flush=True)
+            say("removed", event.data["entity_id"])
             return
         known = entity_registry.async_get(hass).async_get(new.entity_id)
         if known is None:
             return
         device = device_registry.async_get(hass).async_get(known.device_id)
-        print("state", json.dumps({
+        say("state", json.dumps({
             "entity": new.entity_id, "state": new.state, "unique_id": known.unique_id,
             "attributes": {key: str(value) for key, value in new.attributes.items()},
             "device": {"manufacturer": device.manufacturer, "model": device.model, "sw_version": device.sw_version,
                        "serial_number": device.serial_number, "name": device.name},
-        }), flush=True)
+        }))
 
     hass.bus.async_listen(core.EVENT_STATE_CHANGED, changed)
     for component in ("homeassistant", "mqtt"):
         assert await async_setup_component(hass, component, {}), component
     await hass.async_start()
-    print("up", flush=True)
+    say("up")
     await asyncio.get_running_loop().create_future()
 
 

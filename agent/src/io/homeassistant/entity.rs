@@ -81,17 +81,17 @@ impl Shown {
             "unique_id": format!("wayside_{}_{}_{}", self.agent, self.label, point.name),
             "object_id": format!("{}_{}", self.label, point.name),
             "state_topic": own,
-            // What could not be read is null, which makes a value unknown.
-            "value_template": format!("{{{{ value_json.points['{}'] | default(none) }}}}", point.name),
             "availability": [said(&presence), said(&own)],
             "availability_mode": "all",
             "device": self.device(),
             "origin": { "name": "Wayside", "sw_version": env!("CARGO_PKG_VERSION") },
         });
+        let mut numeric = false;
         if flag(point) {
             (config["payload_on"], config["payload_off"]) = ("True".into(), "False".into());
         } else if number(point) {
             let (unit, class) = meaning(point);
+            numeric = !unit.is_empty() || class.is_some() || state_class(point, class).is_some();
             if !unit.is_empty() {
                 config["unit_of_measurement"] = unit.into();
             }
@@ -102,6 +102,7 @@ impl Shown {
                 config["state_class"] = state.into();
             }
         }
+        config["value_template"] = value_template(&point.name, numeric || flag(point)).into();
         if point.sort == Sort::Setting {
             config["entity_category"] = "diagnostic".into();
         }
@@ -148,6 +149,16 @@ fn node(agent: &AgentId) -> String {
 fn safe(text: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     text.bytes().map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("_{byte:02x}") }).collect()
+}
+
+/// What takes the value of a point out of its device's message. One that could not be read is null there, and so unknown:
+/// Home Assistant knows `None` for that where it expects a number, on or off; anywhere else that would be a text.
+fn value_template(name: &str, expected: bool) -> String {
+    let value = format!("value_json.points['{name}'] | default(none)");
+    if expected {
+        return format!("{{{{ {value} }}}}");
+    }
+    format!("{{% set value = {value} %}}{{{{ 'unknown' if value is none else value }}}}")
 }
 
 /// `voltage_l1` as people read it: `Voltage l1`.

@@ -230,10 +230,11 @@ impl Panel {
         let Some(device) = self.devices.remove(id) else { return };
         info!(%id, "no longer shown to Home Assistant");
         self.full = false;
-        self.clear(device.shown.topic());
         for topic in device.topics {
             self.clear(topic);
         }
+        // Not emptied: Home Assistant would try to read a value from nothing. The broker forgets it soon.
+        self.outbox.push_back(retained(device.shown.topic(), Shown::lost(), Some(self.interval * 3)));
     }
 
     fn clear(&mut self, topic: Box<str>) {
