@@ -10,6 +10,8 @@ pub mod homeassistant;
 pub mod inquire;
 pub mod interfaces;
 pub mod link;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod probe;
 pub mod responder;
 #[cfg(feature = "tls")]

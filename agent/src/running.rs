@@ -27,10 +27,14 @@ use crate::io::broker::{self, Answering, Guest, Telling};
 use crate::io::bus::keeper::Devices;
 use crate::io::engine::{self, Desk};
 use crate::io::interfaces::Selection;
+#[cfg(feature = "otlp")]
+use crate::io::otlp;
 use crate::io::probe::Prober;
 use crate::io::{envoy, gnss, homeassistant, link, responder, upstream};
 use crate::journal::{self, Journal, JournalTally};
 use crate::pulse::Pulse;
+#[cfg(feature = "otlp")]
+use crate::trace::{Record, Recorder};
 
 /// An agent that runs on this runtime until it is told to leave.
 #[derive(Debug)]
@@ -82,6 +86,8 @@ impl Running {
         let intake = registry.clone().map(|desk| intake(&mut edges, desk, &inbox));
         let field = field::start(&mut edges, &config.modbus, &settings, &inbox, clock);
         let memory = memory(&mut edges, config, &dir, journal.tally(), clock);
+        #[cfg(feature = "otlp")]
+        let records = recorder(config, &inbox, clock);
         let options = Options {
             agent: id.clone(),
             kind: config.kind,
@@ -94,6 +100,8 @@ impl Running {
             scheme: config.api.scheme(),
             field: field.clone(),
             registry,
+            #[cfg(feature = "otlp")]
+            recorder: records.0,
         };
         let devices = field.as_ref().map(|field| field.devices.clone());
         let guest = config.mqtt.as_ref().and_then(|_| {
@@ -112,8 +120,13 @@ impl Running {
             edges.spawn(envoy::keep(dir.clone(), service.clone(), handle.clone()));
         }
         let (stop_api, stopped) = oneshot::channel();
+        let api = Api::new(handle.clone(), options);
+        #[cfg(feature = "otlp")]
+        if let (Some(wanted), Some(kept)) = (&config.otlp, records.1) {
+            edges.spawn(otlp::run(wanted.clone(), api.clone(), kept, inbox, clock));
+        }
         // A sender that is dropped stops the API too.
-        edges.spawn(server.run(Api::new(handle.clone(), options), async move { drop(stopped.await) }));
+        edges.spawn(server.run(api, async move { drop(stopped.await) }));
         info!(%id, kind = %config.kind, state = %dir.display(), "agent is up");
         Ok(Self { id, listen, handle, pulse, field, driver, edges, stop_api })
     }
@@ -200,6 +213,15 @@ fn port(listen: &Listen) -> Option<u16> {
         Listen::Tcp(address) => Some(address.port()),
         Listen::Unix(_) => None,
     }
+}
+
+/// Who records what is asked, and where that waits for whoever sends it.
+#[cfg(feature = "otlp")]
+fn recorder(config: &Config, inbox: &Inbox, clock: Clock) -> (Option<Recorder>, Option<mpsc::Receiver<Record>>) {
+    let Some(wanted) = &config.otlp else { return (None, None) };
+    let (records, kept) = mpsc::channel(otlp::RECORDS);
+    let recorder = Recorder::new(records, wanted.sample_ratio, Arc::clone(inbox.tally()), clock);
+    (Some(recorder), Some(kept))
 }
 
 /// Starts every edge that the configuration wants, and gives the queues to them.

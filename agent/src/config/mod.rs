@@ -13,6 +13,7 @@ mod limits;
 mod masked;
 mod modbus;
 mod mqtt;
+mod otlp;
 pub mod problem;
 mod registry;
 pub(crate) mod section;
@@ -35,6 +36,7 @@ pub use homeassistant::HomeAssistant;
 pub use limits::Limits;
 pub use modbus::{Modbus, ModbusSegment};
 pub use mqtt::{Mqtt, Secret};
+pub use otlp::Otlp;
 pub use registry::{Engine, Registry};
 pub use service::OwnService;
 pub use upstream::Upstream;
@@ -75,6 +77,8 @@ pub struct Config {
     pub envoy: Option<Envoy>,
     /// How devices are shown to Home Assistant; `None` for not at all.
     pub homeassistant: Option<HomeAssistant>,
+    /// Where metrics and traces are sent.
+    pub otlp: Option<Otlp>,
     /// Every cap.
     pub limits: Limits,
 }
@@ -97,6 +101,7 @@ impl Default for Config {
             registry: None,
             envoy: None,
             homeassistant: None,
+            otlp: None,
             limits: Limits::default(),
         }
     }
@@ -120,6 +125,7 @@ impl Config {
             ("registry", self.registry != other.registry),
             ("envoy", self.envoy != other.envoy),
             ("homeassistant", self.homeassistant != other.homeassistant),
+            ("otlp", self.otlp != other.otlp),
             ("limits", self.limits != other.limits),
         ];
         sections.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()
@@ -197,6 +203,7 @@ impl ConfigFile {
             registry: registry::read(&mut root),
             envoy: envoy::read(&mut root),
             homeassistant: homeassistant::read(&mut root, rotate.is_some()),
+            otlp: otlp::read(&mut root),
             limits: root.table("limits", limits::read),
         };
         root.finish();

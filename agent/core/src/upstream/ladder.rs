@@ -13,12 +13,14 @@ use crate::resolver;
 /// One caller.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    query: Query,
+    pub(super) query: Query,
     answer: Answer,
     /// What is known of upstreams that could not be asked; the answer, if nobody else has one.
     aside: Vec<Match>,
     /// The upstream that is being asked.
     line: usize,
+    /// Since when.
+    since: Timestamp,
     /// How long this one is waited for.
     pub(super) until: Timestamp,
     /// When there must be an answer.
@@ -31,7 +33,7 @@ impl Upstreams {
         let whole = query.deadline.unwrap_or(PATIENCE);
         // The answer has to be out by then, not only known.
         let ends = now + (whole - (whole / 5).min(MARGIN));
-        let waiting = Waiting { query, answer, aside: Vec::new(), line: 0, until: Timestamp::NEVER, ends };
+        let waiting = Waiting { query, answer, aside: Vec::new(), line: 0, since: now, until: Timestamp::NEVER, ends };
         self.waiting.insert(ticket, waiting);
         self.counters.count("upstream_asked_total");
         self.climb(ticket, known, now);
@@ -60,7 +62,7 @@ impl Upstreams {
             let ask = match question::of(known, &waiting.query, now) {
                 Ok(ask) => ask,
                 Err(reason) => {
-                    self.skip(ticket, Failure { cause: Cause::Unplaced, why: reason }, Vec::new());
+                    self.skip(ticket, Failure { cause: Cause::Unplaced, why: reason }, Vec::new(), now);
                     continue;
                 }
             };
@@ -83,7 +85,7 @@ impl Upstreams {
                 }
                 Err(failure) => {
                     let kept = self.kept(ticket, known, now);
-                    self.skip(ticket, failure, kept);
+                    self.skip(ticket, failure, kept, now);
                 }
             }
         }
@@ -104,7 +106,7 @@ impl Upstreams {
     /// The upstream that `ticket` waits for could not answer: on to the next.
     pub(super) fn pass_by(&mut self, ticket: Ticket, failure: Failure, known: &Neighbourhood, now: Timestamp) {
         let kept = self.kept(ticket, known, now);
-        self.skip(ticket, failure, kept);
+        self.skip(ticket, failure, kept, now);
         self.climb(ticket, known, now);
     }
 
@@ -128,7 +130,9 @@ impl Upstreams {
         let line = &self.lines[waiting.line];
         let found = line.store.find(known, &waiting.query, line.asked(), Of::Fresh, now);
         waiting.line += 1;
+        let took = waiting.pass(now);
         let Ok(mut found) = found else { return };
+        found.report.took = took;
         for (reason, count) in said.left_out {
             match found.report.left_out.iter_mut().find(|(known, _)| *known == reason) {
                 Some((_, here)) => *here = (*here).max(count),
@@ -155,11 +159,12 @@ impl Upstreams {
         kept
     }
 
-    fn skip(&mut self, ticket: Ticket, failure: Failure, kept: Vec<Match>) {
+    fn skip(&mut self, ticket: Ticket, failure: Failure, kept: Vec<Match>, now: Timestamp) {
         let Some(waiting) = self.waiting.get_mut(&ticket) else { return };
         let line = &self.lines[waiting.line];
         waiting.line += 1;
         waiting.until = Timestamp::NEVER;
+        let took = waiting.pass(now);
         let Failure { cause, why: reason } = failure;
         waiting.answer.unreached.push(Unreached { tier: line.tier, reason, cause });
         waiting.answer.explain.push(TierReport {
@@ -168,6 +173,7 @@ impl Upstreams {
             fitting: kept.len(),
             left_out: Vec::new(),
             nearest: None,
+            took,
             outcome: Outcome::Unreached,
         });
         let fresh = |found: &Match| waiting.aside.iter().all(|known| known.service.id != found.service.id);
@@ -200,6 +206,11 @@ impl Upstreams {
 }
 
 impl Waiting {
+    /// How long one upstream was waited for; from now on it is the next.
+    fn pass(&mut self, now: Timestamp) -> Duration {
+        now - std::mem::replace(&mut self.since, now)
+    }
+
     /// Adds matches; what a nearer tier said of the same service stands. If that is the answer, no other upstream is
     /// asked.
     fn add(&mut self, matches: Vec<Match>) {
