@@ -50,6 +50,7 @@ pub fn start(
     let (speaks, words) = mpsc::channel(WORDS);
     let showing = Showing {
         panel: Panel::new(prefix.clone(), interval, forget),
+        shows: wanted.is_some(),
         devices: devices.filter(|_| wanted.is_some()),
         reads: JoinSet::new(),
         mark: Some((mark, prefix.into_iter().collect())),
@@ -61,6 +62,8 @@ pub fn start(
 
 struct Showing {
     panel: Panel,
+    /// Whether anything is to be shown, or only taken back.
+    shows: bool,
     devices: Option<Devices>,
     reads: JoinSet<(ServiceId, Option<Vec<Reading>>)>,
     /// What is to be written once all that an earlier run had shown is taken back.
@@ -103,8 +106,9 @@ impl Showing {
 
     /// Looks which devices there are, and has those read that it is time for.
     async fn look(&mut self, now: Timestamp) {
-        let Some(devices) = &self.devices else { return };
-        let kept = devices.kept().await;
+        // Without devices what is retained of them goes in its own time: it may be only now that there are none.
+        let Some(devices) = &self.devices else { return self.panel.list(std::iter::empty(), now) };
+        let Some(kept) = devices.kept().await else { return };
         self.panel.list(kept.iter().map(|(known, answers)| (&known.id, &known.device.identified, *answers)), now);
         for id in self.panel.due(READS.saturating_sub(self.reads.len()), now) {
             let devices = devices.clone();
@@ -122,7 +126,7 @@ impl Showing {
         {
             mark.write(&prefixes);
         }
-        self.devices.is_none() && self.mark.is_none()
+        !self.shows && self.mark.is_none()
     }
 }
 

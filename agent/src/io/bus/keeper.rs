@@ -90,9 +90,9 @@ impl Devices {
         self.call(Order::List).await.unwrap_or_default()
     }
 
-    /// Every device that is asked for ever, by its id, and whether it answers.
-    pub async fn kept(&self) -> Vec<(Known, bool)> {
-        self.call(Order::Kept).await.unwrap_or_default()
+    /// Every device that is asked for ever, by its id, and whether it answers; `None` once nobody keeps them any more.
+    pub async fn kept(&self) -> Option<Vec<(Known, bool)>> {
+        self.call(Order::Kept).await
     }
 
     /// The device that is this service.

@@ -90,10 +90,8 @@ impl Panel {
         for id in gone {
             self.take_back(&id);
         }
-        let forget = self.forget;
-        let over: Vec<_> =
-            self.strange.extract_if(.., |_, since| now - *since >= forget).map(|(topic, _)| topic).collect();
-        for topic in over {
+        let over = self.strange.iter().filter(|(_, since)| now - **since >= self.forget);
+        for topic in over.map(|(topic, _)| topic.clone()).collect::<Vec<_>>() {
             self.clear(topic);
         }
     }
@@ -202,8 +200,9 @@ impl Panel {
         }
         let label = device.shown.label.clone();
         let mut over: Vec<Box<str>> = before.difference(&device.topics).cloned().collect();
-        let strange = self.strange.extract_if(.., |topic, _| belongs(topic, &label)).map(|(topic, _)| topic);
-        over.extend(strange.filter(|topic| !device.topics.contains(topic)));
+        let left = self.strange.keys().filter(|topic| belongs(topic, &label) && !device.topics.contains(*topic));
+        over.extend(left.cloned());
+        self.strange.retain(|topic, _| !belongs(topic, &label));
         let lost = device.silent.is_some();
         for topic in over {
             self.clear(topic);
@@ -243,8 +242,8 @@ impl Panel {
     }
 
     fn ours(&self, topic: &str) -> bool {
-        let below = |prefix: &Box<str>| topic.strip_prefix(&**prefix).is_some_and(|rest| rest.starts_with('/'));
-        self.prefix.as_ref().is_some_and(below)
+        let below = |prefix: &str| topic.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
+        self.prefix.as_deref().is_some_and(below)
     }
 }
 
