@@ -5,7 +5,6 @@
 pub mod entity;
 mod panel;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -38,7 +37,9 @@ pub fn start(
     let mark = Mark(dir.join("homeassistant"));
     let prefix = wanted.map(|wanted| wanted.prefix.clone());
     let mut prefixes = mark.read();
-    prefixes.extend(prefix.clone());
+    if let Some(prefix) = prefix.iter().find(|prefix| !prefixes.contains(*prefix)) {
+        prefixes.push(prefix.clone());
+    }
     if prefixes.is_empty() {
         return None;
     }
@@ -67,7 +68,7 @@ struct Showing {
     devices: Option<Devices>,
     reads: JoinSet<(ServiceId, Option<Vec<Reading>>)>,
     /// What is to be written once all that an earlier run had shown is taken back.
-    mark: Option<(Mark, BTreeSet<Box<str>>)>,
+    mark: Option<(Mark, Vec<Box<str>>)>,
     clock: Clock,
 }
 
@@ -134,12 +135,12 @@ impl Showing {
 struct Mark(PathBuf);
 
 impl Mark {
-    fn read(&self) -> BTreeSet<Box<str>> {
+    fn read(&self) -> Vec<Box<str>> {
         let written = fs::read_to_string(&self.0).unwrap_or_default();
         written.lines().filter(|line| !line.is_empty()).map(Box::from).collect()
     }
 
-    fn write(&self, prefixes: &BTreeSet<Box<str>>) {
+    fn write(&self, prefixes: &Vec<Box<str>>) {
         if *prefixes == self.read() {
             return;
         }

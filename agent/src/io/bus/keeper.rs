@@ -2,6 +2,7 @@
 //! same, and says so.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -84,6 +85,9 @@ pub enum ReadError {
     Ask(#[from] AskError),
 }
 
+/// The values of a device, as they come.
+pub type Readings<'a> = dyn Future<Output = Result<Vec<Reading>, ReadError>> + Send + 'a;
+
 impl Devices {
     /// Every device that is there, by its id.
     pub async fn list(&self) -> Vec<Known> {
@@ -111,7 +115,12 @@ impl Devices {
     /// # Errors
     /// [`ReadError`] if it is not known, or did not answer once; a point that could not be had is an error in its
     /// reading.
-    pub async fn read(&self, id: &ServiceId, points: &[&str]) -> Result<Vec<Reading>, ReadError> {
+    pub fn read<'a>(&'a self, id: &'a ServiceId, points: &'a [&'a str]) -> Pin<Box<Readings<'a>>> {
+        // In a box, so that it is compiled once for all who read.
+        Box::pin(self.read_now(id, points))
+    }
+
+    async fn read_now(&self, id: &ServiceId, points: &[&str]) -> Result<Vec<Reading>, ReadError> {
         let known = self.find(id).await.ok_or_else(|| ReadError::Unknown(id.clone()))?;
         let plan = plan(&known.device.identified, points);
         let replies = self.carry_out(&plan, &known.device).await?;

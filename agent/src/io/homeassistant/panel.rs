@@ -1,6 +1,6 @@
 //! What Home Assistant is shown, as a value: devices, words from the broker and the time in, publications out.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use tracing::{info, warn};
 use wayside_core::agent::io::Publication;
@@ -20,9 +20,10 @@ pub(super) struct Panel {
     interval: Duration,
     forget: Duration,
     connected: Option<Timestamp>,
-    devices: BTreeMap<ServiceId, Device>,
+    /// In the order of their ids. Here and below lists do: they are short, and each sort of map costs its code once more.
+    devices: Vec<(ServiceId, Device)>,
     /// Configurations under our name that belong to no device that is known, and when they were heard of.
-    strange: BTreeMap<Box<str>, Timestamp>,
+    strange: Vec<(Box<str>, Timestamp)>,
     /// Devices to be said anew, each with all it has.
     saying: VecDeque<ServiceId>,
     outbox: VecDeque<Publication>,
@@ -32,7 +33,9 @@ pub(super) struct Panel {
 #[derive(Debug)]
 struct Device {
     shown: Shown,
-    topics: BTreeSet<Box<str>>,
+    topics: Vec<Box<str>>,
+    /// Whether it is among those that are kept.
+    kept: bool,
     said: Option<Vec<u8>>,
     /// When its values are to be read next; `None` while they are being read.
     due: Option<Timestamp>,
@@ -47,8 +50,8 @@ impl Panel {
             interval,
             forget,
             connected: None,
-            devices: BTreeMap::new(),
-            strange: BTreeMap::new(),
+            devices: Vec::new(),
+            strange: Vec::new(),
             saying: VecDeque::new(),
             outbox: VecDeque::new(),
             full: false,
@@ -80,17 +83,16 @@ impl Panel {
         devices: impl Iterator<Item = (&'a ServiceId, &'a Identified, bool)>,
         now: Timestamp,
     ) {
-        let mut gone: BTreeSet<ServiceId> = self.devices.keys().cloned().collect();
+        self.devices.iter_mut().for_each(|(_, device)| device.kept = false);
         for (id, identified, answers) in devices {
-            gone.remove(id);
             self.see(id, identified, answers, now);
         }
-        let over = |device: &Device| device.silent.is_some_and(|since| now - since >= self.forget);
-        gone.extend(self.devices.iter().filter(|(_, device)| over(device)).map(|(id, _)| id.clone()));
-        for id in gone {
+        let over = |device: &Device| !device.kept || device.silent.is_some_and(|since| now - since >= self.forget);
+        let gone = self.devices.iter().filter(|(_, device)| over(device)).map(|(id, _)| id.clone());
+        for id in gone.collect::<Vec<_>>() {
             self.take_back(&id);
         }
-        let over = self.strange.iter().filter(|(_, since)| now - **since >= self.forget);
+        let over = self.strange.iter().filter(|(_, since)| now - *since >= self.forget);
         for topic in over.map(|(topic, _)| topic.clone()).collect::<Vec<_>>() {
             self.clear(topic);
         }
@@ -112,8 +114,9 @@ impl Panel {
 
     /// What the values of a device are; `None` if it did not answer once.
     pub(super) fn read(&mut self, id: &ServiceId, readings: Option<&[Reading]>, now: Timestamp) {
-        let Some(device) = self.devices.get_mut(id) else { return };
-        device.due = Some(now + self.interval);
+        let due = now + self.interval;
+        let Some(device) = self.device(id) else { return };
+        device.due = Some(due);
         let said = readings.map_or_else(Shown::lost, |readings| device.shown.values(readings));
         device.said = Some(said);
         self.say_values(id, readings.is_none());
@@ -141,7 +144,8 @@ impl Panel {
 
 impl Panel {
     fn see(&mut self, id: &ServiceId, identified: &Identified, answers: bool, now: Timestamp) {
-        if let Some(device) = self.devices.get_mut(id) {
+        if let Some(device) = self.device(id) {
+            device.kept = true;
             match (answers, device.silent) {
                 (true, Some(_)) => (device.silent, device.due) = (None, Some(now)),
                 (false, None) => {
@@ -150,7 +154,7 @@ impl Panel {
                 }
                 (true, None) | (false, Some(_)) => {}
             }
-            let Some(device) = self.devices.get_mut(id) else { return };
+            let Some(device) = self.device(id) else { return };
             if device.shown.identified.identity != identified.identity
                 || device.shown.identified.profile != identified.profile
                 || device.shown.identified.sunspec != identified.sunspec
@@ -161,11 +165,11 @@ impl Panel {
             return;
         }
         let (Some(prefix), Some(shown)) = (&self.prefix, Shown::new(id, identified)) else { return };
-        let topics: BTreeSet<_> = shown.points().iter().map(|point| shown.config_topic(prefix, point)).collect();
+        let topics: Vec<_> = shown.points().iter().map(|point| shown.config_topic(prefix, point)).collect();
         if !answers || topics.is_empty() {
             return;
         }
-        let entities: usize = self.devices.values().map(|device| device.topics.len()).sum();
+        let entities: usize = self.devices.iter().map(|(_, device)| device.topics.len()).sum();
         if entities + topics.len() > MOST {
             if !self.full {
                 warn!(%id, most = MOST, "a device is not shown to Home Assistant: it has as many entities as it may");
@@ -173,37 +177,40 @@ impl Panel {
             self.full = true;
             return;
         }
-        self.devices.insert(id.clone(), Device { shown, topics, said: None, due: Some(now), silent: None });
+        let device = Device { shown, topics, kept: true, said: None, due: Some(now), silent: None };
+        let place = self.devices.partition_point(|(known, _)| known < id);
+        self.devices.insert(place, (id.clone(), device));
         self.saying.push_back(id.clone());
     }
 
     /// A configuration of ours that the broker keeps, or that somebody else has put there.
     fn found(&mut self, topic: Box<str>, payload: &[u8], now: Timestamp) {
-        if payload.is_empty() || self.devices.values().any(|device| device.topics.contains(&topic)) {
-            self.strange.remove(&topic);
-        } else if !self.ours(&topic) || self.devices.values().any(|device| belongs(&topic, &device.shown.label)) {
+        let device = self.devices.iter().find(|(_, device)| belongs(&topic, &device.shown.label));
+        let known = device.is_some_and(|(_, device)| device.topics.contains(&topic));
+        if payload.is_empty() || known {
+            self.strange.retain(|(strange, _)| *strange != topic);
+        } else if !self.ours(&topic) || device.is_some() {
             self.clear(topic);
-        } else if self.strange.len() < MOST {
-            self.strange.entry(topic).or_insert(now);
+        } else if self.strange.len() < MOST && self.strange.iter().all(|(strange, _)| *strange != topic) {
+            self.strange.push((topic, now));
         }
     }
 
     /// Says all there is of one device, and takes back what it no longer has.
     fn say(&mut self, id: &ServiceId) {
-        let (Some(prefix), Some(device)) = (&self.prefix, self.devices.get_mut(id)) else { return };
-        let points = device.shown.points();
+        let (Some(prefix), Some(place)) = (&self.prefix, self.place(id)) else { return };
+        let Some((_, device)) = self.devices.get_mut(place) else { return };
         let before = std::mem::take(&mut device.topics);
-        for point in &points {
+        for point in &device.shown.points() {
             let topic = device.shown.config_topic(prefix, point);
             self.outbox.push_back(retained(topic.clone(), device.shown.config(point), None));
-            device.topics.insert(topic);
+            device.topics.push(topic);
         }
         let label = device.shown.label.clone();
-        let mut over: Vec<Box<str>> = before.difference(&device.topics).cloned().collect();
-        let left = self.strange.keys().filter(|topic| belongs(topic, &label) && !device.topics.contains(*topic));
-        over.extend(left.cloned());
-        self.strange.retain(|topic, _| !belongs(topic, &label));
+        let left = self.strange.iter().map(|(topic, _)| topic).filter(|topic| belongs(topic, &label));
+        let over: Vec<_> = before.iter().chain(left).filter(|topic| !device.topics.contains(topic)).cloned().collect();
         let lost = device.silent.is_some();
+        self.strange.retain(|(topic, _)| !belongs(topic, &label));
         for topic in over {
             self.clear(topic);
         }
@@ -211,22 +218,25 @@ impl Panel {
     }
 
     fn say_all(&mut self) {
-        self.saying = self.devices.keys().cloned().collect();
+        self.saying = self.devices.iter().map(|(id, _)| id.clone()).collect();
     }
 
     /// Says what is known of the values of a device. That it is lost must arrive; the next values come soon.
     fn say_values(&mut self, id: &ServiceId, assured: bool) {
-        let Some(device) = self.devices.get(id) else { return };
-        let (Some(said), Some(_)) = (device.said.clone(), self.connected) else { return };
+        let connected = self.connected;
+        let (interval, forget) = (self.interval, self.forget);
+        let Some(device) = self.device(id) else { return };
+        let (Some(said), Some(_)) = (device.said.clone(), connected) else { return };
         // The broker must not keep for ever what nobody will say anything else about.
-        let expiry = if assured { self.forget } else { self.interval * 3 };
+        let expiry = if assured { forget } else { interval * 3 };
         let mut publication = retained(device.shown.topic(), said, Some(expiry));
         publication.assured = assured;
         self.outbox.push_back(publication);
     }
 
     fn take_back(&mut self, id: &ServiceId) {
-        let Some(device) = self.devices.remove(id) else { return };
+        let Some(place) = self.place(id) else { return };
+        let (_, device) = self.devices.remove(place);
         info!(%id, "no longer shown to Home Assistant");
         self.full = false;
         for topic in device.topics {
@@ -237,8 +247,17 @@ impl Panel {
     }
 
     fn clear(&mut self, topic: Box<str>) {
-        self.strange.remove(&topic);
+        self.strange.retain(|(strange, _)| *strange != topic);
         self.outbox.push_back(retained(topic, Vec::new(), None));
+    }
+
+    fn place(&self, id: &ServiceId) -> Option<usize> {
+        self.devices.binary_search_by(|(known, _)| known.cmp(id)).ok()
+    }
+
+    fn device(&mut self, id: &ServiceId) -> Option<&mut Device> {
+        let place = self.place(id)?;
+        self.devices.get_mut(place).map(|(_, device)| device)
     }
 
     fn ours(&self, topic: &str) -> bool {

@@ -1,5 +1,6 @@
 use super::*;
 use serde_json::Value as Json;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use wayside_protocols::modbus::identify::{Heard as Reply, Inquiry};
 use wayside_protocols::service::Value;
