@@ -12,6 +12,8 @@ mod host;
 pub mod json;
 mod listen;
 mod metrics;
+#[cfg(feature = "otlp")]
+pub(crate) mod otlp;
 mod page;
 mod position;
 mod problem;
@@ -40,6 +42,7 @@ use crate::field::Field;
 use crate::io::engine::Desk;
 use crate::journal::JournalTally;
 use wayside_core::agent::io::Refusal;
+use wayside_core::query::{Answer, Query};
 
 pub use listen::{BindError, Listen, ListenError};
 pub use problem::Problem;
@@ -70,6 +73,9 @@ pub struct Options {
     pub field: Option<Field>,
     /// Where agents are told of what they offer, if this is a registry.
     pub registry: Option<Desk>,
+    /// Who records what is asked, if anybody.
+    #[cfg(feature = "otlp")]
+    pub recorder: Option<crate::trace::Recorder>,
 }
 
 /// Who says where the agent stands. There is one who does: two would pull it to and fro.
@@ -130,19 +136,24 @@ impl Api {
     pub fn new(handle: Handle, options: Options) -> Self {
         Self { handle, options: Arc::new(options), tally: Arc::default() }
     }
+
+    /// The agent's id.
+    pub fn agent(&self) -> &AgentId {
+        &self.options.agent
+    }
 }
 
 /// Answers a question in JSON as `POST /v1/discovery/services` does, for those who ask by other means than HTTP: the
 /// answer, or the problem.
 pub async fn answer_bytes(handle: &Handle, question: &[u8]) -> Vec<u8> {
-    match answer(handle, question).await {
-        Ok(answer) => answer,
-        Err(problem) => problem.to_json(),
-    }
+    let answered = match query::read(question) {
+        Ok(query) => answer(handle, query).await,
+        Err(problem) => Err(problem),
+    };
+    answered.map_or_else(|problem| problem.to_json(), |answer| json::answer(&answer))
 }
 
-async fn answer(handle: &Handle, question: &[u8]) -> Result<Vec<u8>, Problem> {
-    let query = query::read(question)?;
+async fn answer(handle: &Handle, query: Query) -> Result<Answer, Problem> {
     // What this agent knows it says at once; so late is only one that has too much to do.
     let late = |deadline: Duration| {
         let detail =
@@ -150,10 +161,10 @@ async fn answer(handle: &Handle, question: &[u8]) -> Result<Vec<u8>, Problem> {
         Problem::new(&problem::LATE, detail).about("deadline", deadline.as_millis() as u64)
     };
     match query.deadline {
-        None => Ok(json::answer(&handle.ask(query).await?)),
+        None => Ok(handle.ask(query).await?),
         Some(deadline) => {
             let answer = tokio::time::timeout(deadline, handle.ask(query)).await.map_err(|_| late(deadline))?;
-            Ok(json::answer(&answer?))
+            Ok(answer?)
         }
     }
 }

@@ -6,9 +6,12 @@ pub mod bus;
 pub mod engine;
 pub mod envoy;
 pub mod gnss;
+pub mod homeassistant;
 pub mod inquire;
 pub mod interfaces;
 pub mod link;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod probe;
 pub mod responder;
 mod secret;

@@ -13,4 +13,6 @@ pub mod pulse;
 pub mod running;
 pub mod surveys;
 pub mod things;
+#[cfg(feature = "otlp")]
+pub mod trace;
 pub mod words;

@@ -23,14 +23,18 @@ use crate::config::settings::Start;
 use crate::config::{Config, Mqtt, identity, state};
 use crate::driver::{self, BrokerOrder, Driver, Edges, Handle, Inbox, Message};
 use crate::field::{self, Field};
-use crate::io::broker::{self, Answering, Telling};
+use crate::io::broker::{self, Answering, Guest, Telling};
 use crate::io::bus::keeper::Devices;
 use crate::io::engine::{self, Desk};
 use crate::io::interfaces::Selection;
+#[cfg(feature = "otlp")]
+use crate::io::otlp;
 use crate::io::probe::Prober;
-use crate::io::{envoy, gnss, link, responder, upstream};
+use crate::io::{envoy, gnss, homeassistant, link, responder, upstream};
 use crate::journal::{self, Journal, JournalTally};
 use crate::pulse::Pulse;
+#[cfg(feature = "otlp")]
+use crate::trace::{Record, Recorder};
 
 /// An agent that runs on this runtime until it is told to leave.
 #[derive(Debug)]
@@ -82,6 +86,8 @@ impl Running {
         let intake = registry.clone().map(|desk| intake(&mut edges, desk, &inbox));
         let field = field::start(&mut edges, &config.modbus, &settings, &inbox, clock);
         let memory = memory(&mut edges, config, &dir, journal.tally(), clock);
+        #[cfg(feature = "otlp")]
+        let records = recorder(config, &inbox, clock);
         let options = Options {
             agent: id.clone(),
             kind: config.kind,
@@ -94,8 +100,15 @@ impl Running {
             scheme: config.api.scheme(),
             field: field.clone(),
             registry,
+            #[cfg(feature = "otlp")]
+            recorder: records.0,
         };
-        let mut outward = outward(&mut edges, config, &settings, (&inbox, &handle), journal, &mut pulse);
+        let devices = field.as_ref().map(|field| field.devices.clone());
+        let guest = config.mqtt.as_ref().and_then(|_| {
+            let wanted = config.homeassistant.as_ref();
+            homeassistant::start(&mut edges, wanted, devices, (&id, &dir), &inbox, clock)
+        });
+        let mut outward = outward(&mut edges, config, &settings, (&inbox, &handle), (journal, guest), &mut pulse);
         (outward.keep, outward.intake) = (memory, intake);
         let agent = Agent::new(settings, clock.now());
         let mut driver = JoinSet::new();
@@ -107,8 +120,13 @@ impl Running {
             edges.spawn(envoy::keep(dir.clone(), service.clone(), handle.clone()));
         }
         let (stop_api, stopped) = oneshot::channel();
+        let api = Api::new(handle.clone(), options);
+        #[cfg(feature = "otlp")]
+        if let (Some(wanted), Some(kept)) = (&config.otlp, records.1) {
+            edges.spawn(otlp::run(wanted.clone(), api.clone(), kept, inbox, clock));
+        }
         // A sender that is dropped stops the API too.
-        edges.spawn(server.run(Api::new(handle.clone(), options), async move { drop(stopped.await) }));
+        edges.spawn(server.run(api, async move { drop(stopped.await) }));
         info!(%id, kind = %config.kind, state = %dir.display(), "agent is up");
         Ok(Self { id, listen, handle, pulse, field, driver, edges, stop_api })
     }
@@ -197,13 +215,22 @@ fn port(listen: &Listen) -> Option<u16> {
     }
 }
 
+/// Who records what is asked, and where that waits for whoever sends it.
+#[cfg(feature = "otlp")]
+fn recorder(config: &Config, inbox: &Inbox, clock: Clock) -> (Option<Recorder>, Option<mpsc::Receiver<Record>>) {
+    let Some(wanted) = &config.otlp else { return (None, None) };
+    let (records, kept) = mpsc::channel(otlp::RECORDS);
+    let recorder = Recorder::new(records, wanted.sample_ratio, Arc::clone(inbox.tally()), clock);
+    (Some(recorder), Some(kept))
+}
+
 /// Starts every edge that the configuration wants, and gives the queues to them.
 fn outward(
     tasks: &mut JoinSet<()>,
     config: &Config,
     settings: &Settings,
     (inbox, handle): (&Inbox, &Handle),
-    journal: Journal,
+    (journal, guest): (Journal, Option<Guest>),
     pulse: &mut Pulse,
 ) -> Edges {
     let (entries, kept) = mpsc::channel(ENTRIES);
@@ -236,7 +263,8 @@ fn outward(
     }
     if let Some(mqtt) = &config.mqtt {
         let (orders, ordered) = mpsc::channel(broker::ORDERS);
-        let (session, beat) = (broker(mqtt, settings, inbox.clone(), ordered, handle.clone()), pulse.of("mqtt"));
+        let session = broker(mqtt, settings, (inbox.clone(), handle.clone()), ordered, guest);
+        let beat = pulse.of("mqtt");
         tasks.spawn(async move {
             tokio::select! {
                 () = session => {}
@@ -281,9 +309,9 @@ fn intake(tasks: &mut JoinSet<()>, desk: Desk, inbox: &Inbox) -> mpsc::Sender<Ro
 fn broker(
     mqtt: &Mqtt,
     settings: &Settings,
-    inbox: Inbox,
+    (inbox, handle): (Inbox, Handle),
     orders: mpsc::Receiver<BrokerOrder>,
-    handle: Handle,
+    guest: Option<Guest>,
 ) -> impl Future<Output = ()> + use<> {
     let settings = broker::Settings {
         agent: settings.id.clone(),
@@ -300,7 +328,7 @@ fn broker(
         let handle = handle.clone();
         Box::pin(async move { api::answer_bytes(&handle, &question).await })
     }));
-    broker::run(settings, inbox, orders, Some(answer), Some(Telling(api::json::change)))
+    broker::run(settings, inbox, orders, Some(answer), (Some(Telling(api::json::change)), guest))
 }
 
 /// Makes the health checks that are due until the queue is closed.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A SunSpec device whose registers pysunspec2 encodes and pymodbus serves.
 
-    sunspec_peer.py BASE COMMON_LENGTH
+    sunspec_peer.py BASE COMMON_LENGTH [PORT]
 
 Prints `port N` once it answers, then `values JSON`: what pysunspec2's own client reads from it, by `MODEL.POINT`.
 """
@@ -64,7 +64,8 @@ def read(port):
 async def main():
     base, common_length = int(sys.argv[1]), int(sys.argv[2])
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        free.bind(("127.0.0.1", int(sys.argv[3]) if len(sys.argv) > 3 else 0))
         port = free.getsockname()[1]
     served = SimDevice(1, [SimData(base, values=image(common_length), datatype=DataType.REGISTERS)])
 

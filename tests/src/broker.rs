@@ -143,7 +143,9 @@ impl Broker {
     /// If it is not subscribed within ten seconds.
     #[track_caller]
     pub fn listen(&self, filter: &str, dir: &Path) -> Daemon {
-        let mut command = self.client("mosquitto_sub");
+        // Into a file it would write only once a page is full.
+        let mut command = Command::new("stdbuf");
+        command.args(["-oL", "mosquitto_sub", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
         command.args(["-V", "5", "-d", "-t", filter, "-F", "%t %p"]);
         let mut daemon = Daemon::start("mosquitto_sub", command, dir);
         daemon.says("Subscribed", Duration::from_secs(10));

@@ -143,7 +143,7 @@ impl Etcd {
     }
 
     /// A file in its directory.
-    pub fn file(&self, name: &str) -> std::path::PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.scratch.file(name)
     }
 

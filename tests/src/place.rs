@@ -74,7 +74,19 @@ pub fn peer(script: &str) -> PathBuf {
 /// # Panics
 /// If it is not there.
 pub fn python() -> PathBuf {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
+    python_of(".venv")
+}
+
+/// The Python that `tests/run` fitted out with Home Assistant.
+///
+/// # Panics
+/// If it is not there.
+pub fn python_of_home_assistant() -> PathBuf {
+    python_of(".venv-homeassistant")
+}
+
+fn python_of(environment: &str) -> PathBuf {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(environment).join("bin/python");
     assert!(python.exists(), "{} is missing; ./tests/run makes it", python.display());
     python
 }

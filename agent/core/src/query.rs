@@ -34,6 +34,32 @@ pub struct Query {
     pub farthest: Tier,
     /// What is left out besides.
     pub sieve: Sieve,
+    /// In whose name it is asked, for whoever records that. It decides nothing.
+    pub trace: Option<Trace>,
+}
+
+/// Where a question belongs in what somebody records of it, in the terms of W3C Trace Context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// The whole, through all who are asked.
+    pub id: u128,
+    /// This part of it.
+    pub span: u64,
+    /// Whether it is recorded.
+    pub sampled: bool,
+}
+
+impl Trace {
+    /// A part of whose `drawn` number the last bits are left to the tiers below it.
+    pub const fn root(drawn: u64) -> u64 {
+        drawn & !0xff | 0x100
+    }
+
+    /// The part of it that is asked of the `nth` upstream of `tier`, counted from 0; all beyond the 16th are one.
+    pub const fn at(self, tier: Tier, nth: usize) -> Self {
+        let nth = if nth < 16 { nth as u64 } else { 15 };
+        Self { span: self.span & !0xff | (tier as u64 + 1) << 4 | nth, ..self }
+    }
 }
 
 /// Names one request until its answer is out. Made by whoever asks; the agent only hands it back.
@@ -61,6 +87,7 @@ impl Query {
             all_tiers: false,
             farthest: Tier::Cloud,
             sieve: Sieve::default(),
+            trace: None,
         }
     }
 }
@@ -290,6 +317,8 @@ pub struct TierReport {
     pub left_out: Vec<(Reason, usize)>,
     /// If nothing fits: how far away the nearest of that name stands, where one is known.
     pub nearest: Option<Distance>,
+    /// How long it was waited for; zero where nobody else was asked.
+    pub took: Duration,
     /// Whether this tier's matches are in the answer; if not, a nearer tier had answered already, or it had none.
     pub outcome: Outcome,
 }

@@ -6,7 +6,7 @@ mod sieve;
 mod tier;
 
 use wayside_protocols::place::{Distance, Position};
-use wayside_protocols::time::Timestamp;
+use wayside_protocols::time::{Duration, Timestamp};
 
 use crate::neighbourhood::Neighbourhood;
 use crate::query::{Answer, Cause, Centre, Match, Outcome, Query, Tier, TierReport, Unreached};
@@ -118,7 +118,15 @@ fn not_needed(scope: &Scope) -> TierReport {
 }
 
 fn report(tier: Tier, asked: Box<str>) -> TierReport {
-    TierReport { tier, asked, fitting: 0, left_out: Vec::new(), nearest: None, outcome: Outcome::Empty }
+    TierReport {
+        tier,
+        asked,
+        fitting: 0,
+        left_out: Vec::new(),
+        nearest: None,
+        took: Duration::ZERO,
+        outcome: Outcome::Empty,
+    }
 }
 
 /// What one scope found.

@@ -56,6 +56,14 @@ impl Took {
         self.micros.fetch_add(micros, Ordering::Relaxed);
     }
 
+    /// The bounds in seconds, how many questions lie in each of the buckets between them, and how long all of them took.
+    #[cfg(feature = "otlp")]
+    pub(super) fn read(&self) -> (Vec<f64>, Vec<u64>, f64) {
+        let bounds = BOUNDS.iter().map(|(micros, _)| *micros as f64 / 1e6).collect();
+        let buckets = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
+        (bounds, buckets, self.micros.load(Ordering::Relaxed) as f64 / 1e6)
+    }
+
     fn write(&self, page: &mut String) {
         let _ = writeln!(page, "# HELP wayside_{QUERY} {QUERY_HELP}\n# TYPE wayside_{QUERY} histogram");
         let mut sum = 0;
@@ -71,11 +79,11 @@ impl Took {
 /// Microseconds, and the same in seconds.
 const BOUNDS: [(u64, &str); 6] =
     [(500, "0.0005"), (2_000, "0.002"), (10_000, "0.01"), (50_000, "0.05"), (200_000, "0.2"), (1_000_000, "1")];
-const QUERY: &str = "query_seconds";
-const QUERY_HELP: &str = "how long questions over HTTP took";
+pub(super) const QUERY: &str = "query_seconds";
+pub(super) const QUERY_HELP: &str = "how long questions over HTTP took";
 
 /// What can go up and down.
-const GAUGES: &[(&str, &str)] = &[
+pub(super) const GAUGES: &[(&str, &str)] = &[
     ("uptime_seconds", "how long the agent has run"),
     ("epoch", "how often it has started on this state directory"),
     ("services", "services in the catalog"),
@@ -100,7 +108,7 @@ const GAUGES: &[(&str, &str)] = &[
 ];
 
 /// What only goes up, since the agent started.
-const COUNTERS: &[(&str, &str)] = &[
+pub(super) const COUNTERS: &[(&str, &str)] = &[
     ("adverts_dropped_total", "orders for the mDNS responder dropped, its queue full"),
     ("api_connections_total", "connections to the API"),
     ("api_connections_turned_away_total", "of them, refused at limits.connections"),
@@ -159,6 +167,9 @@ const COUNTERS: &[(&str, &str)] = &[
     ("names_changed_total", "times the agent took a new name on the air"),
     ("neighbours_asked_total", "questions put to neighbours"),
     ("neighbours_not_asked_total", "questions not put to neighbours: no place for more"),
+    ("otlp_failures_total", "requests that the collector of OTLP did not take"),
+    ("otlp_spans_dropped_total", "spans dropped: too many waited, or the collector did not take them"),
+    ("otlp_spans_sent_total", "spans that the collector took"),
     ("probes_dropped_total", "health checks not made, their queue full"),
     ("queries_total", "questions answered, over HTTP and MQTT"),
     ("refused_agent_full_total", "services refused: limits.services_per_agent"),

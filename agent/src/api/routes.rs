@@ -16,13 +16,15 @@ use wayside_protocols::service::ServiceId;
 use wayside_protocols::time::Timestamp;
 
 use crate::api::host::Hosts;
+#[cfg(feature = "otlp")]
+use crate::api::otlp;
 use crate::api::problem::{
     BODY_LARGE, BODY_SLOW, MALFORMED, NO_METHOD, NO_ROUTE, Problem, UNAUTHORIZED, UNKNOWN_SERVICE, URI_LONG,
 };
 use crate::api::registration::{LeaseJson, Registrar, RegistrationJson};
 use crate::api::{
-    Api, Listen, answer, envoy, export, health, json, metrics, page, position, registration, registry, surveys, text,
-    things, watch,
+    Api, Listen, answer, envoy, export, health, json, metrics, page, position, query, registration, registry, surveys,
+    text, things, watch,
 };
 
 /// Every route of the API as it is served on `listen`.
@@ -114,11 +116,22 @@ fn same(given: &[u8], token: &[u8]) -> bool {
 
 async fn find(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
     registry::ready(&api)?;
+    #[cfg(feature = "otlp")]
+    let traceparent = request.headers().get("traceparent").cloned();
     let body = body(&api, request).await?;
     let began = api.options.clock.now();
-    let answered = answer(&api.handle, &body).await;
+    let query = query::read(&body);
+    #[cfg(feature = "otlp")]
+    let (traced, query) = otlp::begin(&api, traceparent.as_ref(), query);
+    let answered = match query {
+        Ok(query) => answer(&api.handle, query).await,
+        Err(problem) => Err(problem),
+    };
+    let bytes = answered.as_ref().map(json::answer).unwrap_or_default();
     api.tally.took.add(api.options.clock.now().since(began));
-    answered.map(as_json)
+    #[cfg(feature = "otlp")]
+    otlp::end(&api, traced, answered.as_ref());
+    answered.map(|_| as_json(bytes))
 }
 
 async fn show(State(api): State<Api>, id: Result<Path<String>, PathError>) -> Result<Response, Problem> {

@@ -43,6 +43,8 @@ fn staged(caps: Caps, token: Option<&str>, positioned: Positioned) -> Api {
         scheme: Some("http"),
         field: None,
         registry: None,
+        #[cfg(feature = "otlp")]
+        recorder: None,
     };
     Api::new(handle, options)
 }

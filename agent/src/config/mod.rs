@@ -7,11 +7,13 @@
 mod api;
 mod envoy;
 mod file;
+mod homeassistant;
 pub mod identity;
 mod limits;
 mod masked;
 mod modbus;
 mod mqtt;
+mod otlp;
 pub mod problem;
 mod registry;
 pub(crate) mod section;
@@ -30,9 +32,11 @@ use wayside_protocols::time::Duration;
 pub use api::{Api, ApiTls, Token};
 pub use envoy::Envoy;
 pub use file::ConfigFile;
+pub use homeassistant::HomeAssistant;
 pub use limits::Limits;
 pub use modbus::{Modbus, ModbusSegment};
 pub use mqtt::{Mqtt, Secret};
+pub use otlp::Otlp;
 pub use registry::{Engine, Registry};
 pub use service::OwnService;
 pub use upstream::Upstream;
@@ -71,6 +75,10 @@ pub struct Config {
     pub registry: Option<Registry>,
     /// What is written for an Envoy on this host.
     pub envoy: Option<Envoy>,
+    /// How devices are shown to Home Assistant; `None` for not at all.
+    pub homeassistant: Option<HomeAssistant>,
+    /// Where metrics and traces are sent.
+    pub otlp: Option<Otlp>,
     /// Every cap.
     pub limits: Limits,
 }
@@ -92,6 +100,8 @@ impl Default for Config {
             upstreams: Vec::new(),
             registry: None,
             envoy: None,
+            homeassistant: None,
+            otlp: None,
             limits: Limits::default(),
         }
     }
@@ -114,6 +124,8 @@ impl Config {
             ("upstream", self.upstreams != other.upstreams),
             ("registry", self.registry != other.registry),
             ("envoy", self.envoy != other.envoy),
+            ("homeassistant", self.homeassistant != other.homeassistant),
+            ("otlp", self.otlp != other.otlp),
             ("limits", self.limits != other.limits),
         ];
         sections.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()
@@ -174,6 +186,7 @@ impl ConfigFile {
         let default = Config::default();
         let kind = root.parsed("kind", "").unwrap_or(default.kind);
         let (position, gpsd) = root.table("position", position);
+        let rotate = root.table("privacy", |privacy| privacy.duration("rotate", SHORTEST_NAME, LONGEST_NAME));
         let config = Config {
             id: root.parsed("id", "a host name without spaces does well"),
             kind,
@@ -183,12 +196,14 @@ impl ConfigFile {
             state_dir: root.table("state", |state| state.path("dir")).unwrap_or(default.state_dir),
             mdns: root.table("mdns", mdns),
             mqtt: mqtt::read(&mut root),
-            rotate: root.table("privacy", |privacy| privacy.duration("rotate", SHORTEST_NAME, LONGEST_NAME)),
+            rotate,
             modbus: modbus::read(&mut root),
             services: service::read(&mut root),
             upstreams: upstream::read(&mut root),
             registry: registry::read(&mut root),
             envoy: envoy::read(&mut root),
+            homeassistant: homeassistant::read(&mut root, rotate.is_some()),
+            otlp: otlp::read(&mut root),
             limits: root.table("limits", limits::read),
         };
         root.finish();

@@ -279,6 +279,42 @@ fn keys(table: &Table, path: &str) -> BTreeSet<String> {
     found
 }
 
+#[test]
+fn home_assistant_needs_a_broker_and_a_name_that_stays() {
+    let wrong = told("[privacy]\nrotate = \"10m\"\n[homeassistant]\nprefix = \"a//b\"\nforget = \"1ms\"\n");
+    for wanted in [
+        "w.toml:4: homeassistant.prefix is \"a//b\"",
+        "w.toml:4: homeassistant.prefix is of no use without [mqtt]",
+        "w.toml:4: homeassistant.prefix would tell everybody the id that privacy.rotate hides",
+        "w.toml:5: homeassistant.forget is 1ms, outside 1s to 720h",
+    ] {
+        assert!(wrong.contains(wanted), "{wanted}\n{wrong}");
+    }
+    let text = "[mqtt]\nurl = \"mqtt://b\"\n[privacy]\n[homeassistant]\n";
+    let (config, _) = parse(text).check().unwrap();
+    assert_eq!(config.homeassistant.map(|shown| shown.prefix), Some("homeassistant".into()));
+    assert!(told("[mqtt]\nurl = \"mqtt://b\"\n[homeassistant]\nprefix = \"wayside/ha\"\n").contains("beside wayside/"));
+}
+
+#[cfg(not(feature = "otlp"))]
+#[test]
+fn what_is_not_in_this_build_is_refused_by_its_name() {
+    insta::assert_snapshot!(told("[otlp]\nendpoint = \"http://127.0.0.1:4318\"\n"), @r#"
+    w.toml:2: otlp.endpoint is set, but OTLP is not in this build: it is made with --features otlp
+      hint: leave [otlp] out; GET /metrics has the same numbers
+    "#);
+}
+
+#[cfg(feature = "otlp")]
+#[test]
+fn every_mistake_about_a_collector_is_told_at_once() {
+    let said = told("[otlp]\nendpoint = \"collector:4318\"\nsample_ratio = 1.1\ninterval = 5\n");
+    for wrong in ["w.toml:2: otlp.endpoint names", "sample_ratio is 1.1, outside 0 to 1", "interval has no unit"] {
+        assert!(said.contains(wrong), "{wrong}\n{said}");
+    }
+    assert!(told("[otlp]\n").contains("otlp.endpoint is missing"));
+}
+
 fn scratch(name: &str) -> PathBuf {
     let dir = std::env::temp_dir().join(format!("wayside-config-{name}-{}", std::process::id()));
     drop(std::fs::remove_dir_all(&dir));

@@ -161,7 +161,8 @@ pub(super) fn urls(section: &mut Section<'_, '_>, key: &'static str, wanted: &Ur
     urls
 }
 
-fn url(given: &str, wanted: &Urls<'_>) -> Result<Uri, Complaint> {
+/// One of them.
+pub(super) fn url(given: &str, wanted: &Urls<'_>) -> Result<Uri, Complaint> {
     let Urls { plain, secure, .. } = wanted;
     if given.contains('@') {
         let what = "names a URL with a user name, and maybe a password".to_owned();
@@ -180,7 +181,8 @@ fn url(given: &str, wanted: &Urls<'_>) -> Result<Uri, Complaint> {
     if bare { Ok(uri) } else { Err(wrong()) }
 }
 
-fn token(section: &mut Section<'_, '_>, urls: &[Uri]) -> Option<PathBuf> {
+/// A file with a token that is only shown where nobody listens in.
+pub(super) fn token(section: &mut Section<'_, '_>, urls: &[Uri]) -> Option<PathBuf> {
     let path = section.path("token_file")?;
     if let Err(error) = fs::read_to_string(&path) {
         section.complain("token_file", format!("{} cannot be read: {error}", path.display()), "");

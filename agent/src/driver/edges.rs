@@ -239,6 +239,12 @@ pub struct Tally {
     pub gnss_refused_null_island: AtomicU64,
     /// Fixes with a number that cannot be.
     pub gnss_refused_out_of_range: AtomicU64,
+    /// Spans that a collector took.
+    pub otlp_spans_sent: AtomicU64,
+    /// Spans dropped because too many waited, or because the collector did not take them.
+    pub otlp_spans_dropped: AtomicU64,
+    /// Requests that a collector did not take.
+    pub otlp_failures: AtomicU64,
     /// Watchers that read too slowly and were given the whole picture again.
     pub watchers_outrun: AtomicU64,
 }
@@ -274,6 +280,9 @@ impl Tally {
             ("gnss_refused_by_gpsd", &self.gnss_refused_by_gpsd),
             ("gnss_refused_null_island", &self.gnss_refused_null_island),
             ("gnss_refused_out_of_range", &self.gnss_refused_out_of_range),
+            ("otlp_spans_sent", &self.otlp_spans_sent),
+            ("otlp_spans_dropped", &self.otlp_spans_dropped),
+            ("otlp_failures", &self.otlp_failures),
             ("watchers_outrun", &self.watchers_outrun),
         ]
         .into_iter()

@@ -2,6 +2,7 @@
 //! one is left over. What is to be said after a connection is the agent's to know; here nothing is remembered.
 
 mod desk;
+mod guest;
 mod settings;
 
 use std::convert::Infallible;
@@ -23,6 +24,8 @@ use super::backoff::Backoff;
 use crate::driver::{BrokerOrder, Inbox, Message, Tally};
 pub use desk::{Answering, Telling};
 use desk::{Desk, Herald};
+pub use guest::{Guest, Heard};
+use guest::{Listening, Words};
 pub use settings::{Address, AddressError, Settings, SetupError};
 
 /// Orders that wait at the most; further ones are dropped by the driver and counted.
@@ -31,17 +34,20 @@ pub const ORDERS: usize = 4_096;
 /// Keeps a connection to the broker until the queue of orders ends; then sends what is in it and disconnects, which takes
 /// up to 1 s. Without a connection orders are dropped: the agent says everything anew when there is one.
 ///
-/// `answer` answers queries that come by MQTT; `tell` puts changes in words for the event topic.
+/// `answer` answers queries that come by MQTT; `tell` puts changes in words for the event topic. The guest speaks when the
+/// agent has nothing to say.
 pub async fn run(
     mut settings: Settings,
     inbox: Inbox,
     mut orders: mpsc::Receiver<BrokerOrder>,
     answer: Option<Answering>,
-    tell: Option<Telling>,
+    (tell, guest): (Option<Telling>, Option<Guest>),
 ) {
     let mut backoff = Backoff::new(settings.seed);
     let desk = Desk::new(&settings.agent, answer.clone());
-    let mut session = Session { desk, herald: Herald::new(&settings.agent, tell), inbox, answer, tell };
+    let (listening, words) = Guest::split(guest);
+    let mut session =
+        Session { desk, herald: Herald::new(&settings.agent, tell), inbox, answer, tell, listening, words };
     let mut complained = false;
     loop {
         let reached = session.connections();
@@ -90,6 +96,8 @@ struct Session {
     inbox: Inbox,
     answer: Option<Answering>,
     tell: Option<Telling>,
+    listening: Listening,
+    words: Words,
 }
 
 impl Session {
@@ -118,11 +126,11 @@ impl Session {
         }
         info!(broker = %settings.address, "broker reached");
         self.begin(&client).await?;
-        let Self { desk, herald, inbox, .. } = self;
-        let mut listening = pin!(listen(&mut events, &client, desk, inbox));
+        let Self { desk, herald, inbox, listening, words, .. } = self;
+        let mut listening = pin!(listen(&mut events, &client, (desk, listening), inbox));
         let broken = tokio::select! {
             broken = &mut listening => broken,
-            broken = speak(orders, &client, herald) => match broken {
+            broken = speak(orders, words, &client, herald) => match broken {
                 Err(error) => error.into(),
                 Ok(next) => {
                     client.disconnect_with_timeout(FAREWELL).await?;
@@ -144,6 +152,13 @@ impl Session {
         if let Some(filter) = self.desk.filter() {
             client.subscribe(filter, QoS::AtLeastOnce).await?;
         }
+        for filter in self.listening.filters() {
+            // What the guest says itself need not come back to it.
+            let filter = SubscribeFilterInput::new(filter, QoS::AtLeastOnce).no_local(true);
+            client.subscribe_many([filter]).await?;
+        }
+        self.words.forget();
+        self.listening.hear(Heard::Connected).await;
         self.inbox.tell(Message::BrokerUp { session_present: false }).await;
         Ok(())
     }
@@ -170,12 +185,19 @@ async fn reach(events: &mut EventLoop) -> Result<(), ConnectionError> {
 }
 
 /// Carries what the broker sends to the agent. A full inbox makes it wait, and so the broker. Ends with the connection.
-async fn listen(events: &mut EventLoop, client: &AsyncClient, desk: &mut Desk, inbox: &Inbox) -> Broken {
+async fn listen(
+    events: &mut EventLoop,
+    client: &AsyncClient,
+    (desk, guest): (&mut Desk, &Listening),
+    inbox: &Inbox,
+) -> Broken {
     loop {
         match events.poll().await {
             Err(error) => return error.into(),
             Ok(Event::Incoming(Packet::Publish(publish))) => {
-                if let Some(message) = desk.take(publish, client, inbox.tally()) {
+                if Listening::concerns(&publish.topic) {
+                    guest.take(publish).await;
+                } else if let Some(message) = desk.take(publish, client, inbox.tally()) {
                     inbox.tell(message).await;
                 }
             }
@@ -188,10 +210,17 @@ async fn listen(events: &mut EventLoop, client: &AsyncClient, desk: &mut Desk, i
 /// Carries the agent's orders to the broker, waiting for room. Ends with the queue, with another name, or with the connection.
 async fn speak(
     orders: &mut mpsc::Receiver<BrokerOrder>,
+    words: &mut Words,
     client: &AsyncClient,
     herald: &Herald,
 ) -> Result<Next, ClientError> {
-    while let Some(order) = orders.recv().await {
+    loop {
+        let order = tokio::select! {
+            biased;
+            order = orders.recv() => order,
+            publication = words.next() => Some(BrokerOrder::Publish(publication)),
+        };
+        let Some(order) = order else { return Ok(Next::Stop) };
         match order {
             BrokerOrder::Rename(agent, epoch) => return Ok(Next::Rename(agent, epoch)),
             BrokerOrder::Publish(publication) => publish(client, publication).await?,
@@ -212,7 +241,6 @@ async fn speak(
             }
         }
     }
-    Ok(Next::Stop)
 }
 
 async fn publish(client: &AsyncClient, publication: Publication) -> Result<(), ClientError> {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use hyper::Uri;
+use hyper::header::HeaderValue;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -79,7 +80,8 @@ async fn converse(web: Option<Result<Web, Box<str>>>, to: Option<Uri>, exchange:
         Call::Ask => "/v1/discovery/services",
         Call::Announce => "/v1/registry/announcement",
     };
-    let answer = async { web.post(&to, path, exchange.body, told::MAX_BYTES).await?.good() };
+    let trace = traceparent(&exchange);
+    let answer = async { web.post_within(trace, &to, path, exchange.body, told::MAX_BYTES).await?.good() };
     match timeout(exchange.within, answer).await {
         Ok(Ok((body, from))) => Ok((body.into(), from)),
         Ok(Err(error)) => {
@@ -95,6 +97,16 @@ async fn converse(web: Option<Result<Web, Box<str>>>, to: Option<Uri>, exchange:
             Err(Failure { cause: Cause::Late, why })
         }
     }
+}
+
+#[cfg(feature = "otlp")]
+fn traceparent(exchange: &Exchange) -> Option<HeaderValue> {
+    HeaderValue::try_from(crate::trace::written(&exchange.trace?)).ok()
+}
+
+#[cfg(not(feature = "otlp"))]
+fn traceparent(_: &Exchange) -> Option<HeaderValue> {
+    None
 }
 
 fn web(line: &Line) -> Result<Web, Box<str>> {

@@ -52,7 +52,22 @@ impl Web {
     /// # Errors
     /// [`WebError`] if there is no whole answer.
     pub(crate) async fn post(&self, origin: &Uri, path: &str, body: Vec<u8>, limit: usize) -> Result<Reply, WebError> {
-        let response = self.open(origin, path, body).await?;
+        self.post_within(None, origin, path, body, limit).await
+    }
+
+    /// The same, as part of the trace that a `traceparent` names.
+    ///
+    /// # Errors
+    /// As [`Web::post`].
+    pub(crate) async fn post_within(
+        &self,
+        trace: Option<HeaderValue>,
+        origin: &Uri,
+        path: &str,
+        body: Vec<u8>,
+        limit: usize,
+    ) -> Result<Reply, WebError> {
+        let response = self.send(trace, origin, path, body).await?;
         let status = response.status();
         let from = response.extensions().get::<Departure>().map(|departure| departure.0);
         let body = Limited::new(response.into_body(), limit).collect().await.map_err(|error| {
@@ -69,12 +84,25 @@ impl Web {
     /// # Errors
     /// [`WebError`] if there is no answer.
     pub(crate) async fn open(&self, origin: &Uri, path: &str, body: Vec<u8>) -> Result<Response<Incoming>, WebError> {
+        self.send(None, origin, path, body).await
+    }
+
+    async fn send(
+        &self,
+        trace: Option<HeaderValue>,
+        origin: &Uri,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Response<Incoming>, WebError> {
         let mut parts = origin.clone().into_parts();
         parts.path_and_query = path.parse().ok();
         let uri = Uri::from_parts(parts).map_err(|error| WebError::Broken(error.to_string()))?;
         let mut request = Request::post(uri).header(CONTENT_TYPE, "application/json");
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, token);
+        }
+        if let Some(trace) = trace {
+            request = request.header("traceparent", trace);
         }
         let request =
             request.body(Full::new(Bytes::from(body))).map_err(|error| WebError::Broken(error.to_string()))?;

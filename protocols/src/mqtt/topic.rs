@@ -34,6 +34,13 @@ pub enum Topic {
     Query(AgentId),
     /// `wayside/1/e/{agent}`: changes of an agent's catalog.
     Event(AgentId),
+    /// `wayside/1/v/{agent}/{id}`: what a device of an agent measures, retained for a few rounds.
+    Values {
+        /// Whose device.
+        agent: AgentId,
+        /// What that agent calls it.
+        id: Label,
+    },
 }
 
 impl Topic {
@@ -64,6 +71,7 @@ impl Topic {
             (["p", agent, ..], 2) => Ok(Self::Presence(agent.parse()?)),
             (["q", agent, ..], 2) => Ok(Self::Query(agent.parse()?)),
             (["e", agent, ..], 2) => Ok(Self::Event(agent.parse()?)),
+            (["v", agent, id, ..], 3) => Ok(Self::Values { agent: agent.parse()?, id: id.parse()? }),
             _ => Err(TopicError::unknown(topic)),
         }
     }
@@ -107,6 +115,7 @@ impl fmt::Display for Topic {
             Self::Beacon { cell, agent } => write!(f, "wayside/1/b/{}/{agent}", CellLevels(*cell)),
             Self::Query(agent) => write!(f, "wayside/1/q/{agent}"),
             Self::Event(agent) => write!(f, "wayside/1/e/{agent}"),
+            Self::Values { agent, id } => write!(f, "wayside/1/v/{agent}/{id}"),
         }
     }
 }
@@ -115,7 +124,7 @@ impl fmt::Display for Topic {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TopicError {
     /// Nothing in `wayside/1/` looks like this.
-    #[error("topic {given:?} is none of wayside/1/a, b, p, q, e with their levels")]
+    #[error("topic {given:?} is none of wayside/1/a, b, p, q, e, v with their levels")]
     Unknown {
         /// Its beginning.
         given: String,
@@ -290,6 +299,7 @@ mod tests {
             "wayside/1/p/gw-7",
             "wayside/1/q/gw-7",
             "wayside/1/e/gw-7",
+            "wayside/1/v/gw-7/inverter-1a2b3c4d",
         ] {
             assert_eq!(Topic::parse(text).unwrap().to_string(), text);
         }
@@ -315,7 +325,10 @@ mod tests {
     #[test]
     fn what_is_no_topic_of_ours_says_why() {
         let said = |text: &str| Topic::parse(text).unwrap_err().to_string();
-        assert_eq!(said("home/1/p/gw"), "topic \"home/1/p/gw\" is none of wayside/1/a, b, p, q, e with their levels");
+        assert_eq!(
+            said("home/1/p/gw"),
+            "topic \"home/1/p/gw\" is none of wayside/1/a, b, p, q, e, v with their levels"
+        );
         assert_eq!(said("wayside/2/p/gw"), "topic version \"2\" is not 1");
         for bad in [
             "",

@@ -35,8 +35,9 @@ impl Agent {
         match Topic::parse(topic) {
             Ok(Topic::Presence(agent)) => self.presence(&agent, payload, now),
             Ok(topic @ Topic::Announcement { .. }) => self.announcement(&topic, payload, now),
-            // Questions are answered where their response topic is known; events are for others. A beacon was read.
-            Ok(Topic::Query(_) | Topic::Event(_) | Topic::Beacon { .. }) => {}
+            // Questions are answered where their response topic is known; events and values are for others. A beacon was
+            // read.
+            Ok(Topic::Query(_) | Topic::Event(_) | Topic::Values { .. } | Topic::Beacon { .. }) => {}
             Err(error) => self.refuse("refused_topic_total", topic, &error, now),
         }
         HEARD

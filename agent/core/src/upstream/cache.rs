@@ -160,7 +160,15 @@ mod tests {
 
     fn report(fitting: usize) -> TierReport {
         let outcome = if fitting == 0 { Outcome::Empty } else { Outcome::Answered };
-        TierReport { tier: Tier::Region, asked: "".into(), fitting, left_out: Vec::new(), nearest: None, outcome }
+        TierReport {
+            tier: Tier::Region,
+            asked: "".into(),
+            fitting,
+            left_out: Vec::new(),
+            nearest: None,
+            took: Duration::ZERO,
+            outcome,
+        }
     }
 
     fn at(seconds: u64) -> Timestamp {

@@ -7,7 +7,7 @@ use wayside_protocols::time::{Duration, Timestamp};
 
 use super::{Call, Exchange, ExchangeId, Failure, Said, Upstreams};
 use crate::neighbourhood::Neighbourhood;
-use crate::query::{Cause, Outcome, Reason, Ticket, TierReport};
+use crate::query::{Cause, Outcome, Reason, Ticket, TierReport, Trace};
 
 /// Which upstream is asked, and the question as it is written.
 pub(super) type Key = (usize, Box<[u8]>);
@@ -23,6 +23,8 @@ pub(super) struct Flight {
     pub(super) hedge_at: Timestamp,
     failures: Vec<String>,
     cause: Cause,
+    /// In the name of whoever asked first.
+    trace: Option<Trace>,
 }
 
 /// What was sent, to whom and when.
@@ -58,8 +60,12 @@ impl Upstreams {
         }
         let line = &self.lines[key.0];
         let node = line.choose(&[], &mut self.dice, now).ok_or_else(|| line.why(now))?;
+        let nth = self.lines.iter().take(key.0).filter(|other| other.tier == line.tier).count();
+        let asker = ticket.and_then(|ticket| self.waiting.get(&ticket));
+        let trace = asker.and_then(|waiting| Some(waiting.query.trace?.at(line.tier, nth)));
         let flight = Flight {
             ask,
+            trace,
             waiters: ticket.into_iter().collect(),
             tried: Vec::new(),
             open: 0,
@@ -161,12 +167,16 @@ impl Upstreams {
         self.serial += 1;
         let id = ExchangeId(self.serial);
         let call = if matches!(what, What::Ask(_)) { Call::Ask } else { Call::Announce };
+        let trace = match &what {
+            What::Ask(key) => self.flights.get(key).and_then(|flight| flight.trace),
+            What::Announce => None,
+        };
         let within = self.lines[line].timeout;
         let asked = &mut self.lines[line].nodes[node];
         asked.breaker.asked(now);
         asked.pulse.in_flight += 1;
         self.sent.insert(id, Sent { line, node, at: now, what });
-        self.outputs.push_back(Said::Exchange(Exchange { id, line, node, call, body, within }));
+        self.outputs.push_back(Said::Exchange(Exchange { id, line, node, call, body, within, trace }));
     }
 
     fn ask_node(&mut self, key: &Key, node: usize, now: Timestamp) {
@@ -197,6 +207,7 @@ impl Upstreams {
             fitting: told.fitting,
             left_out: left_out.collect(),
             nearest: told.nearest,
+            took: Duration::ZERO,
             outcome: if told.rows.is_empty() { Outcome::Empty } else { Outcome::Answered },
         };
         let evicted =

@@ -15,12 +15,14 @@ use crate::resolver;
 /// One caller.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    query: Query,
+    pub(super) query: Query,
     answer: Answer,
     /// What is known of upstreams that could not be asked; the answer, if nobody else has one.
     aside: Vec<Match>,
     /// The upstreams that may still be asked, the one that is being asked first.
     route: VecDeque<usize>,
+    /// Since when.
+    since: Timestamp,
     /// How long this one is waited for.
     pub(super) until: Timestamp,
     /// When there must be an answer.
@@ -35,7 +37,7 @@ impl Upstreams {
         let ends = now + (whole - (whole / 5).min(MARGIN));
         let route = self.shards.route(query.name.as_ref());
         let route = route.filter(|line| self.lines[*line].tier <= query.farthest).collect();
-        let waiting = Waiting { query, answer, aside: Vec::new(), route, until: Timestamp::NEVER, ends };
+        let waiting = Waiting { query, answer, aside: Vec::new(), route, since: now, until: Timestamp::NEVER, ends };
         self.waiting.insert(ticket, waiting);
         self.counters.count("upstream_asked_total");
         self.climb(ticket, known, now);
@@ -62,7 +64,7 @@ impl Upstreams {
             let ask = match question::of(known, &waiting.query, now) {
                 Ok(ask) => ask,
                 Err(reason) => {
-                    self.skip(ticket, Failure { cause: Cause::Unplaced, why: reason }, Vec::new());
+                    self.skip(ticket, Failure { cause: Cause::Unplaced, why: reason }, Vec::new(), now);
                     continue;
                 }
             };
@@ -85,7 +87,7 @@ impl Upstreams {
                 }
                 Err(failure) => {
                     let kept = self.kept(ticket, known, now);
-                    self.skip(ticket, failure, kept);
+                    self.skip(ticket, failure, kept, now);
                 }
             }
         }
@@ -106,7 +108,7 @@ impl Upstreams {
     /// The upstream that `ticket` waits for could not answer: on to the next.
     pub(super) fn pass_by(&mut self, ticket: Ticket, failure: Failure, known: &Neighbourhood, now: Timestamp) {
         let kept = self.kept(ticket, known, now);
-        self.skip(ticket, failure, kept);
+        self.skip(ticket, failure, kept, now);
         self.climb(ticket, known, now);
     }
 
@@ -128,12 +130,14 @@ impl Upstreams {
         let Some(waiting) = self.waiting.get_mut(&ticket) else { return };
         let Some(line) = waiting.route.pop_front().map(|at| &self.lines[at]) else { return };
         let found = line.store.find(known, &waiting.query, line.asked(), Of::Fresh, now);
+        let took = waiting.pass(now);
         let more_of_it = |at: &usize| line.shard && self.lines[*at].tier == line.tier;
         if waiting.query.name.is_some() {
             // Every owner of the name holds the same.
             waiting.route.retain(|at| !more_of_it(at));
         }
         let Ok(mut found) = found else { return };
+        found.report.took = took;
         for (reason, count) in said.left_out {
             match found.report.left_out.iter_mut().find(|(known, _)| *known == reason) {
                 Some((_, here)) => *here = (*here).max(count),
@@ -163,10 +167,11 @@ impl Upstreams {
         kept
     }
 
-    fn skip(&mut self, ticket: Ticket, failure: Failure, kept: Vec<Match>) {
+    fn skip(&mut self, ticket: Ticket, failure: Failure, kept: Vec<Match>, now: Timestamp) {
         let Some(waiting) = self.waiting.get_mut(&ticket) else { return };
         let Some(line) = waiting.route.pop_front().map(|at| &self.lines[at]) else { return };
         waiting.until = Timestamp::NEVER;
+        let took = waiting.pass(now);
         let Failure { cause, why: reason } = failure;
         waiting.answer.unreached.push(Unreached { tier: line.tier, reason, cause });
         waiting.answer.explain.push(TierReport {
@@ -175,6 +180,7 @@ impl Upstreams {
             fitting: kept.len(),
             left_out: Vec::new(),
             nearest: None,
+            took,
             outcome: Outcome::Unreached,
         });
         let fresh = |found: &Match| waiting.aside.iter().all(|known| known.service.id != found.service.id);
@@ -207,6 +213,11 @@ impl Upstreams {
 }
 
 impl Waiting {
+    /// How long one upstream was waited for; from now on it is the next.
+    fn pass(&mut self, now: Timestamp) -> Duration {
+        now - std::mem::replace(&mut self.since, now)
+    }
+
     /// Adds matches; what a nearer tier said of the same service stands.
     fn add(&mut self, matches: Vec<Match>) {
         let known: Vec<_> = self.answer.matches.iter().map(|found| found.service.id.clone()).collect();

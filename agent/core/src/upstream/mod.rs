@@ -37,7 +37,7 @@ use crate::counters::Counters;
 use crate::dice::Dice;
 use crate::limits::Limits;
 use crate::neighbourhood::Neighbourhood;
-use crate::query::{Answer, Cause, Ticket, Tier};
+use crate::query::{Answer, Cause, Ticket, Tier, Trace};
 use announce::Speaker;
 pub use cache::Keeping;
 use flight::{Flight, Key, Sent, What};
@@ -86,6 +86,8 @@ pub struct Exchange {
     pub body: Vec<u8>,
     /// How long it may take.
     pub within: Duration,
+    /// In whose name; `None` where nobody in particular asks.
+    pub trace: Option<Trace>,
 }
 
 /// What is said to a registry.

@@ -42,6 +42,7 @@ fn found() -> Answer {
             fitting: 1,
             left_out: vec![(Reason::TooFar, 3), (Reason::Unhealthy, 1)],
             nearest: None,
+            took: Duration::ZERO,
             outcome: Outcome::Answered,
         }],
     }

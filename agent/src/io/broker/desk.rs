@@ -121,7 +121,7 @@ mod tests {
     fn no_question_makes_us_speak_where_agents_speak() {
         assert!(answerable("wayside/1/r/me"));
         assert!(answerable("replies/42"));
-        for bad in ["", "wayside/1/p/gw-7", "wayside/1/q/gw-7", "a/+/b", "#", "$SYS/x"] {
+        for bad in ["", "wayside/1/p/gw-7", "wayside/1/q/gw-7", "wayside/1/v/gw-7/x", "a/+/b", "#", "$SYS/x"] {
             assert!(!answerable(bad), "{bad}");
         }
     }

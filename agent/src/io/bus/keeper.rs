@@ -2,6 +2,7 @@
 //! same, and says so.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -68,6 +69,7 @@ pub struct Devices {
 #[derive(Debug)]
 enum Order {
     List(oneshot::Sender<Vec<Known>>),
+    Kept(oneshot::Sender<Vec<(Known, bool)>>),
     Find(ServiceId, oneshot::Sender<Option<Known>>),
     Adopt(Finding, oneshot::Sender<Option<Known>>),
 }
@@ -83,10 +85,18 @@ pub enum ReadError {
     Ask(#[from] AskError),
 }
 
+/// The values of a device, as they come.
+pub type Readings<'a> = dyn Future<Output = Result<Vec<Reading>, ReadError>> + Send + 'a;
+
 impl Devices {
     /// Every device that is there, by its id.
     pub async fn list(&self) -> Vec<Known> {
         self.call(Order::List).await.unwrap_or_default()
+    }
+
+    /// Every device that is asked for ever, by its id, and whether it answers; `None` once nobody keeps them any more.
+    pub async fn kept(&self) -> Option<Vec<(Known, bool)>> {
+        self.call(Order::Kept).await
     }
 
     /// The device that is this service.
@@ -105,7 +115,12 @@ impl Devices {
     /// # Errors
     /// [`ReadError`] if it is not known, or did not answer once; a point that could not be had is an error in its
     /// reading.
-    pub async fn read(&self, id: &ServiceId, points: &[&str]) -> Result<Vec<Reading>, ReadError> {
+    pub fn read<'a>(&'a self, id: &'a ServiceId, points: &'a [&'a str]) -> Pin<Box<Readings<'a>>> {
+        // In a box, so that it is compiled once for all who read.
+        Box::pin(self.read_now(id, points))
+    }
+
+    async fn read_now(&self, id: &ServiceId, points: &[&str]) -> Result<Vec<Reading>, ReadError> {
         let known = self.find(id).await.ok_or_else(|| ReadError::Unknown(id.clone()))?;
         let plan = plan(&known.device.identified, points);
         let replies = self.carry_out(&plan, &known.device).await?;
@@ -215,7 +230,8 @@ impl Keeper {
                 order = orders.recv() => match order {
                     None => return,
                     // Whoever asked may have given up.
-                    Some(Order::List(reply)) => drop(reply.send(self.held.values().filter(|held| held.misses < MISSES).map(|held| held.known.clone()).collect())),
+                    Some(Order::List(reply)) => drop(reply.send(self.answering().map(|held| held.known.clone()).collect())),
+                    Some(Order::Kept(reply)) => drop(reply.send(self.kept())),
                     Some(Order::Find(id, reply)) => drop(reply.send(self.held.get(&id).map(|held| held.known.clone()))),
                     Some(Order::Adopt(finding, reply)) => drop(reply.send(self.found(finding).await)),
                 },
@@ -225,6 +241,15 @@ impl Keeper {
                 () = sleep(due.unwrap_or(RECHECK).min(RECHECK)) => {}
             }
         }
+    }
+
+    fn answering(&self) -> impl Iterator<Item = &Held> {
+        self.held.values().filter(|held| held.misses < MISSES)
+    }
+
+    fn kept(&self) -> Vec<(Known, bool)> {
+        let kept = self.held.values().filter(|held| held.kept);
+        kept.map(|held| (held.known.clone(), held.misses < MISSES)).collect()
     }
 
     /// Surveys a segment; `forever` every [`ANEW`], and sooner as long as nobody was there: all may just have been
