@@ -51,6 +51,21 @@ fn one_file_reads_the_clock() {
 }
 
 #[test]
+fn one_file_asks_whether_the_machine_has_atomics_of_64_bits() {
+    for path in sources(&["protocols/src", "agent/src", "agent/core/src"]) {
+        if path.ends_with("count.rs") {
+            continue;
+        }
+        let text = read(&path);
+        let standard = |line: &&str| {
+            line.contains("sync::atomic")
+                && ["AtomicU64", "AtomicI64", "atomic::*"].iter().any(|name| line.contains(name))
+        };
+        assert_eq!(text.lines().find(standard), None, "{}: ask crate::count", path.display());
+    }
+}
+
+#[test]
 fn no_file_has_more_than_500_lines() {
     for path in sources(&["protocols", "agent", "tests", "examples"]) {
         let lines = read(&path).lines().count();

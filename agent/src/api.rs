@@ -31,12 +31,13 @@ mod things;
 mod watch;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use wayside_protocols::service::{AgentId, Kind};
 use wayside_protocols::time::Duration;
 
 use crate::clock::Clock;
+use crate::count::AtomicU64;
 use crate::driver::{Busy, Handle, RegisterError, WatchError};
 use crate::field::Field;
 use crate::io::engine::Desk;

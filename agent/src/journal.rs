@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -24,6 +24,7 @@ use wayside_core::agent::io::{Entry, Ticket};
 use wayside_core::registration::Registration;
 use wayside_protocols::time::UnixMillis;
 
+use crate::count::AtomicU64;
 use crate::driver::{Inbox, Message};
 use file::{Contents, LogFile};
 use stored::StoredEntry;

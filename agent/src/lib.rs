@@ -4,6 +4,7 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod count;
 pub mod driver;
 pub mod field;
 pub mod io;

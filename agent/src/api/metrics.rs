@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use axum::extract::State;
 use axum::http::header;
@@ -16,6 +16,7 @@ use wayside_protocols::time::Duration;
 use crate::api::Api;
 use crate::api::health::Vitals;
 use crate::api::problem::Problem;
+use crate::count::AtomicU64;
 
 /// `GET /metrics`: Prometheus text format 0.0.4. The only label is the bound of a bucket: none comes from the network.
 pub(super) async fn show(State(api): State<Api>) -> Result<Response, Problem> {

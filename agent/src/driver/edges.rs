@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 use wayside_core::agent::io::{Advert, Entry, Input, Publication, Ticket};
@@ -15,6 +15,8 @@ use wayside_protocols::registry::rows::{Receipt, Rows};
 use wayside_protocols::service::{AgentId, ServiceId};
 use wayside_protocols::sighting::{LinkId, Sighting};
 use wayside_protocols::time::Duration;
+
+use crate::count::AtomicU64;
 
 /// Something an edge tells the agent: [`Input`] as it can wait in a queue.
 #[derive(Clone, Debug)]

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use tokio::sync::{mpsc, oneshot};
 use wayside_core::agent::Agent;
@@ -19,6 +18,7 @@ use wayside_protocols::time::Timestamp;
 use super::WAITING;
 use super::edges::{BrokerOrder, Edges, ResponderOrder, Tally};
 use super::handle::{Command, RegisterReply, WatchError, WatchReply};
+use crate::count::AtomicU64;
 
 /// Everybody who waits for something from the agent.
 pub(super) struct Routes {

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -17,6 +17,7 @@ use wayside_protocols::service::{Kind, Service};
 use wayside_protocols::sighting::{LinkId, Sighting, Source};
 
 use super::*;
+use crate::count::AtomicU64;
 
 #[tokio::test(start_paused = true)]
 async fn a_question_is_answered_while_the_inbox_overflows() {

@@ -10,6 +10,7 @@ use wayside_protocols::gpsd::{self, GpsdError, Report};
 use wayside_protocols::time::Duration;
 
 use super::backoff::Backoff;
+use crate::count::AtomicU64;
 use crate::driver::{Inbox, Message, Tally};
 
 /// Keeps a connection to the gpsd at `address` (`HOST:PORT`) and tells the agent what it says, until the agent stops.
@@ -108,7 +109,7 @@ async fn live(address: &str, inbox: &Inbox, backoff: &mut Backoff, complained: &
     }
 }
 
-fn counter<'a>(tally: &'a Tally, error: &GpsdError) -> &'a std::sync::atomic::AtomicU64 {
+fn counter<'a>(tally: &'a Tally, error: &GpsdError) -> &'a AtomicU64 {
     match error {
         GpsdError::NotJson { .. } => &tally.gnss_refused_not_json,
         GpsdError::NoClass => &tally.gnss_refused_no_class,
