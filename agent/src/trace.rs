@@ -1,11 +1,11 @@
 //! Traces of questions: in whose name one is asked, and what is recorded of it.
 //!
-//! Heads up: "Trace Context" (W3C Recommendation, 2021-11-23) rules the header, and OTLP 1.x its JSON: ids are
+//! "Trace Context" (W3C Recommendation, 2021-11-23) rules the header, and OTLP 1.x its JSON: ids are
 //! hexadecimal, numbers of 64 bits are texts.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc;
@@ -14,6 +14,7 @@ use wayside_protocols::text::escaped;
 use wayside_protocols::time::{Duration, Timestamp};
 
 use crate::clock::Clock;
+use crate::count::AtomicU64;
 use crate::driver::Tally;
 
 /// Hands what is to be recorded to whoever sends it, and never waits for it. Clones share one queue.
