@@ -1,6 +1,6 @@
 //! Shows Modbus devices to Home Assistant, by MQTT discovery, over the agent's own connection to the broker.
 //!
-//! What is decided is decided in [`Panel`]; here devices are asked and words carried.
+//! What is decided is decided in `panel`; here devices are asked and words carried.
 
 pub mod entity;
 mod panel;
