@@ -55,7 +55,7 @@ impl Trace {
         drawn & !0xff | 0x100
     }
 
-    /// The part of it that is asked of the `nth` upstream of `tier`, counted from 0; all beyond the 16th are one.
+    /// The part of it that is asked of the `nth` upstream of `tier` that has a say in the answer, counted from 0; all beyond the 16th are one.
     pub const fn at(self, tier: Tier, nth: usize) -> Self {
         let nth = if nth < 16 { nth as u64 } else { 15 };
         Self { span: self.span & !0xff | (tier as u64 + 1) << 4 | nth, ..self }

@@ -60,9 +60,8 @@ impl Upstreams {
         }
         let line = &self.lines[key.0];
         let node = line.choose(&[], &mut self.dice, now).ok_or_else(|| line.why(now))?;
-        let nth = self.lines.iter().take(key.0).filter(|other| other.tier == line.tier).count();
         let asker = ticket.and_then(|ticket| self.waiting.get(&ticket));
-        let trace = asker.and_then(|waiting| Some(waiting.query.trace?.at(line.tier, nth)));
+        let trace = asker.and_then(|waiting| waiting.trace_of(line.tier));
         let flight = Flight {
             ask,
             trace,

@@ -9,7 +9,7 @@ use super::flight::Key;
 use super::store::Of;
 use super::{Failure, Said, Upstreams, question};
 use crate::neighbourhood::Neighbourhood;
-use crate::query::{Answer, Cause, Match, Outcome, Query, Ticket, Tier, TierReport, Unreached};
+use crate::query::{Answer, Cause, Match, Outcome, Query, Ticket, Tier, TierReport, Trace, Unreached};
 use crate::resolver;
 
 /// One caller.
@@ -213,6 +213,12 @@ impl Upstreams {
 }
 
 impl Waiting {
+    /// The part of the question's trace that the upstream is which is asked now: its report will be the next of `tier`.
+    pub(super) fn trace_of(&self, tier: Tier) -> Option<Trace> {
+        let nth = self.answer.explain.iter().filter(|report| report.tier == tier).count();
+        self.query.trace.map(|trace| trace.at(tier, nth))
+    }
+
     /// How long one upstream was waited for; from now on it is the next.
     fn pass(&mut self, now: Timestamp) -> Duration {
         now - std::mem::replace(&mut self.since, now)

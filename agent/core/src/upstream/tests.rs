@@ -1,7 +1,7 @@
 use wayside_protocols::place::Distance;
 
 use super::*;
-use crate::query::{Centre, Near, Outcome, Query};
+use crate::query::{Centre, Near, Outcome, Query, Trace};
 use crate::resolver;
 
 const START: Timestamp = Timestamp::START;
@@ -385,4 +385,21 @@ fn what_one_node_does_not_take_another_is_told_at_once_and_a_pause_is_made_when_
     let second = speak(&mut stage).remove(0);
     stage.tell(&second, br#"{"lease_s":90,"held":0,"whole":false}"#);
     assert!(speak(&mut stage).is_empty() && stage.upstreams.poll_timeout().is_some_and(|at| at > stage.now));
+}
+
+#[test]
+fn a_shard_that_is_asked_is_told_the_part_of_the_trace_that_is_recorded_of_it() {
+    let shards = ["a", "b", "c", "d"]
+        .map(|name| Line { shard: Some(Shard { name: name.into(), weight: 1.0 }), ..line(Tier::Region, &[name]) });
+    let trace = Trace { id: 7, span: Trace::root(9 << 32), sampled: true };
+    let mut firsts = std::collections::BTreeSet::new();
+    for n in 0..20 {
+        let mut stage = Stage::new(shards.to_vec());
+        let asked = stage.ask(&Query { trace: Some(trace), ..query(&format!("service-{n}")) }).asked;
+        assert_eq!((asked.len(), asked[0].trace), (1, Some(trace.at(Tier::Region, 0))));
+        firsts.insert(asked[0].line);
+        let next = stage.fail(&asked[0]).asked;
+        assert_eq!(next[0].trace, Some(trace.at(Tier::Region, 1)), "the next owner's word is the second");
+    }
+    assert!(firsts.len() > 1, "not always the first of the list: {firsts:?}");
 }
