@@ -3,13 +3,13 @@
 use rstar::{AABB, ParentNode, RStarInsertionStrategy, RTree, RTreeNode, RTreeObject, RTreeParams};
 use wayside_protocols::time::Timestamp;
 
-use super::slab::{Lot, Row, Slab};
-use super::stand::{Bounds, Circle, PACKED, Tile};
+use super::row::Row;
+use super::slab::{FEW, Lot, Slab, bits, mask};
+use super::stand::{Bounds, PACKED};
+use super::tile::{Circle, Tile};
 
 /// Tiles that cover a part of a patch exactly.
 pub(super) struct Block {
-    /// The part.
-    pub(super) tile: Tile,
     tree: RTree<Leaf, Wide>,
     /// How many rows are in it.
     pub(super) rows: usize,
@@ -23,23 +23,17 @@ pub(super) struct Block {
 
 impl Block {
     /// Nobody.
-    pub(super) fn new(tile: Tile) -> Self {
-        Self { tile, tree: RTree::new_with_params(), rows: 0, bounds: Bounds::NONE, laid: 0, crowd: false }
+    pub(super) fn new() -> Self {
+        Self { tree: RTree::new_with_params(), rows: 0, bounds: Bounds::NONE, laid: 0, crowd: false }
     }
 
     /// What was just filed in these buckets.
-    pub(super) fn packed(tile: Tile, leaves: Vec<(Tile, u32)>, slab: &Slab) -> Self {
-        let rows = leaves.iter().map(|(_, bucket)| slab.rows(*bucket).len()).sum();
+    pub(super) fn packed(leaves: Vec<(Tile, u32)>, slab: &Slab) -> Self {
+        let rows = leaves.iter().map(|(_, bucket)| slab.bucket(*bucket).len()).sum();
         let laid = leaves.len();
         let leaves = leaves.into_iter().map(|(tile, bucket)| Leaf { tile, bucket }).collect();
-        let mut block = Self {
-            tile,
-            tree: RTree::bulk_load_with_params(leaves),
-            rows,
-            bounds: Bounds::NONE,
-            laid,
-            crowd: rows > BLOCK,
-        };
+        let mut block =
+            Self { tree: RTree::bulk_load_with_params(leaves), rows, bounds: Bounds::NONE, laid, crowd: rows > BLOCK };
         block.survey(slab, Timestamp::START, &mut |_| {});
         block
     }
@@ -48,10 +42,10 @@ impl Block {
     pub(super) fn close(&mut self, slab: &mut Slab, lot: &mut Lot) -> Vec<Row> {
         let mut rows = Vec::with_capacity(self.rows);
         for leaf in &self.tree {
-            rows.extend_from_slice(slab.rows(leaf.bucket));
+            rows.extend(slab.bucket(leaf.bucket).rows());
             slab.close(lot, leaf.bucket);
         }
-        *self = Self::new(self.tile);
+        *self = Self::new();
         rows
     }
 
@@ -71,18 +65,18 @@ impl Block {
     pub(super) fn survey(&mut self, slab: &Slab, now: Timestamp, lapsed: &mut impl FnMut(u32)) {
         let mut bounds = Bounds::NONE;
         for leaf in &self.tree {
-            for row in slab.rows(leaf.bucket) {
+            for row in slab.bucket(leaf.bucket).rows() {
                 if row.lapsed(now) {
                     lapsed(row.key());
                 }
-                bounds.note(row, leaf.tile.stray(row.foot()));
+                bounds.note(&row, leaf.tile.stray(row.foot()));
             }
         }
         self.bounds = bounds;
     }
 
-    /// Shows every bucket whose tile `circle` touches. How many nodes and tiles it looked at.
-    pub(super) fn within(&self, circle: &Circle, found: &mut impl FnMut(u32)) -> usize {
+    /// Shows every bucket whose tile `circle` touches, [`FEW`] at a time. How many nodes and tiles it looked at.
+    pub(super) fn within(&self, circle: &Circle, found: &mut impl FnMut(&[u32])) -> usize {
         descend(self.tree.root(), circle, found)
     }
 
@@ -146,15 +140,20 @@ fn around(node: &RTreeNode<Leaf>) -> Tile {
     }
 }
 
-fn descend(node: &ParentNode<Leaf>, circle: &Circle, found: &mut impl FnMut(u32)) -> usize {
+fn descend(node: &ParentNode<Leaf>, circle: &Circle, found: &mut impl FnMut(&[u32])) -> usize {
     let mut looked_at = node.children().len();
-    for child in node.children() {
-        if around(child).distance_2(&circle.centre) <= circle.radius_2 {
+    for children in node.children().chunks(FEW) {
+        let (mut buckets, mut touched) = ([0; FEW], 0);
+        for child in bits(mask(children, |child| circle.touches(&around(child)))).map(|number| &children[number]) {
             match child {
-                RTreeNode::Leaf(leaf) => found(leaf.bucket),
+                RTreeNode::Leaf(leaf) => {
+                    buckets[touched] = leaf.bucket;
+                    touched += 1;
+                }
                 RTreeNode::Parent(parent) => looked_at += descend(parent, circle, found),
             }
         }
+        found(&buckets[..touched]);
     }
     looked_at
 }

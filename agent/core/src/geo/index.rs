@@ -8,10 +8,13 @@ use rstar::primitives::GeomWithData;
 use wayside_protocols::place::{Distance, Ecef, Fix, Position};
 use wayside_protocols::time::Timestamp;
 
+use super::best::{Best, Near};
 use super::motion::{Estimate, Look, Reach, Seen, Standing};
 use super::patch::{self, PatchId, Plane};
-use super::slab::{Home, Kind, Measured, Refused, Row, Slab, check, ecef};
-use super::stand::{Bounds, Chore, Circle, MARGIN, Stand, Tile};
+use super::row::{Measured, Refused, Row, check, ecef};
+use super::slab::{Home, Kind, Slab};
+use super::stand::{Bounds, Chore, MARGIN, Stand};
+use super::tile::{Circle, Tile};
 use super::turn::Turns;
 use super::{Key, Population};
 
@@ -29,8 +32,8 @@ pub struct GeoIndex {
     atlas: RTree<GeomWithData<[f64; 3], u32>>,
     /// What holds for every stand of a population; see [`Bounds`].
     widest: [Bounds; STANDS],
-    /// How many are with the loose.
-    loose: usize,
+    /// How many each stand has, over all patches.
+    held: [usize; STANDS],
     /// The patch that [`GeoIndex::maintain`] looks at next.
     next: usize,
     stats: Stats,
@@ -85,7 +88,7 @@ impl GeoIndex {
             numbers: BTreeMap::new(),
             atlas: RTree::new(),
             widest: [Bounds::NONE; STANDS],
-            loose: 0,
+            held: [0; STANDS],
             next: 0,
             stats: Stats::default(),
             turns: Turns::shared(),
@@ -119,14 +122,15 @@ impl GeoIndex {
         let on_patch = row.on_patch();
         let stands = home.kind() == Kind::Static && fix.motion.is_none();
         let kind = wanted.unwrap_or_else(|| {
-            if stands && on_patch && row.drift(self.slab.row(seat)) { Kind::Static } else { Kind::Mobile }
+            if stands && on_patch && row.drift(&self.slab.row(seat)) { Kind::Static } else { Kind::Mobile }
         });
         let stray = self.slab.tile_of(seat).stray(row.foot());
         if kind == home.kind() && on_patch && stray <= MARGIN && home.is_loose() == measured.unruly() {
             let block = self.slab.block(seat);
-            *self.slab.row_mut(seat) = row;
-            patch.stands[home.stand()].note(block, &row, stray);
-            self.widest[home.stand()].note(&row, stray);
+            self.slab.set(seat, row);
+            if patch.stands[home.stand()].note(block, &row, stray) {
+                self.widest[home.stand()].note(&row, stray);
+            }
             self.stats.quiet += 1;
             return Ok(());
         }
@@ -138,7 +142,9 @@ impl GeoIndex {
             && let Some(seat) = self.slab.seat(key)
             && self.slab.home(seat).place() == home.place()
         {
-            self.slab.row_mut(seat).drift(&before);
+            let mut row = self.slab.row(seat);
+            row.drift(&before);
+            self.slab.set(seat, row);
         }
         Ok(())
     }
@@ -188,20 +194,19 @@ impl GeoIndex {
         radius: Distance,
         population: Population,
         now: Timestamp,
-        found: &mut impl FnMut(Key, Seen<'_>),
+        found: &mut impl FnMut(Key, Seen),
     ) -> usize {
         let centre = ecef(centre, self.turns);
         let (metres, reach) = (radius.as_metres(), Reach::new(radius));
         let mut looked_at = 0;
-        for stand in population.stands() {
+        for stand in population.stands().iter().filter(|stand| self.held[**stand] > 0) {
             let mut nodes = 0;
             self.touched(&centre, metres + self.widest[*stand].reach(now), *stand, |patch| {
                 let look = patch.look(&centre, now);
-                nodes += patch.stands[*stand].within(look.foot(), metres + ROUNDING, now, &mut |bucket, any| {
-                    let rows = self.slab.rows(bucket);
-                    looked_at += rows.len();
-                    for row in rows {
-                        if let Some(seen) = row.seen_within(&look, &reach, any) {
+                nodes += patch.stands[*stand].within(look.foot(), metres + ROUNDING, now, &mut |buckets, any| {
+                    looked_at += buckets.iter().map(|bucket| self.slab.bucket(*bucket).len()).sum::<usize>();
+                    for row in self.slab.filter(buckets, |foot| any.holds(foot)) {
+                        if let Some(seen) = row.seen_within(&look, &reach) {
                             found(Key(row.key()), seen);
                         }
                     }
@@ -228,21 +233,20 @@ impl GeoIndex {
             }
         }
         order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        for (away, reach, look, stand) in order {
-            if away > best.worst() {
+        for (away, reach, look, stand) in &order {
+            if *away > best.worst() {
                 break;
             }
-            let any = |best: &Best| Circle::new(look.foot(), best.worst() + reach);
+            let any = |best: &Best<'_>| Circle::new(look.foot(), best.worst() + reach);
             stand.nearest(any(&best), &mut |bucket| {
                 let worth = any(&best);
-                for row in self.slab.rows(bucket).iter().filter(|row| worth.holds(row.feet())) {
-                    best.offer(row.distance_2(&look), row.key());
+                for row in self.slab.filter(&[bucket], |foot| worth.holds(foot)) {
+                    best.offer(Near { distance_2: row.distance_2(look), row, look });
                 }
                 any(&best)
             });
         }
-        let seen = |key: Key| self.slab.seat(key).map(|seat| (key, self.seen(seat, &centre, now)));
-        best.rows.iter().filter_map(|(_, key)| seen(Key(*key))).collect()
+        best.rows.iter().map(|near| (Key(near.row.key()), near.row.seen(near.look))).collect()
     }
 
     /// Keeps searches narrow and tiles packed; call it about forty times a second, or answers stay right but grow slow.
@@ -270,7 +274,7 @@ impl GeoIndex {
 
     /// What it has done and holds.
     pub fn stats(&self) -> Stats {
-        Stats { loose: self.loose, patches: self.numbers.len(), ..self.stats }
+        Stats { loose: self.held[2] + self.held[3], patches: self.numbers.len(), ..self.stats }
     }
 
     fn plane(&self, seat: u32) -> &Plane {
@@ -296,7 +300,7 @@ impl GeoIndex {
         let row = Row::new(key.0, measured, &patch.plane);
         let home = Home::new(place, kind);
         let home = if measured.unruly() { home.loose() } else { home };
-        self.loose += usize::from(home.is_loose());
+        self.held[home.stand()] += 1;
         let stand = &mut patch.stands[home.stand()];
         stand.insert(row, &mut self.slab);
         self.widest[home.stand()] = self.widest[home.stand()].and(stand.bounds());
@@ -305,7 +309,7 @@ impl GeoIndex {
     /// Takes a row out of where it is filed.
     fn take_out(&mut self, seat: u32) -> Row {
         let home = self.slab.home(seat);
-        self.loose -= usize::from(home.is_loose());
+        self.held[home.stand()] -= 1;
         let row = self.patches[home.place()].stands[home.stand()].remove(seat, &mut self.slab);
         self.drop_if_empty(home.place() as u32);
         row
@@ -361,7 +365,7 @@ impl GeoIndex {
 
     /// Goes on with the upkeep of a patch; whether all of it has been looked at.
     fn tend(&mut self, place: usize, now: Timestamp, chore: &mut Chore) -> bool {
-        let Self { patches, slab, .. } = self;
+        let Self { patches, slab, held, .. } = self;
         let patch = &mut patches[place];
         while patch.tended < STANDS && patch.stands[patch.tended].tend(slab, now, chore) {
             patch.tended += 1;
@@ -372,7 +376,8 @@ impl GeoIndex {
             let home = slab.home(seat);
             let row = patch.stands[home.stand()].remove(seat, slab);
             patch.stands[home.loose().stand()].insert(row, slab);
-            self.loose += 1;
+            held[home.stand()] -= 1;
+            held[home.loose().stand()] += 1;
         }
         let all = patch.tended == STANDS;
         patch.tended %= STANDS;
@@ -401,41 +406,6 @@ impl Population {
             Self::Static => &[0, 2],
             Self::Mobile => &[1, 3],
         }
-    }
-}
-
-/// The best so far of a search for the nearest.
-struct Best {
-    k: usize,
-    /// Distance squared and key; nearest first.
-    rows: Vec<(f64, u32)>,
-}
-
-impl Best {
-    fn new(k: usize) -> Self {
-        Self { k, rows: Vec::with_capacity(k.min(1_024) + 1) }
-    }
-
-    /// Metres beyond which nothing is of interest.
-    fn worst(&self) -> f64 {
-        if self.rows.len() < self.k {
-            f64::INFINITY
-        } else {
-            self.rows.last().map_or(f64::INFINITY, |row| row.0.sqrt())
-        }
-    }
-
-    #[inline]
-    fn offer(&mut self, distance_2: f64, key: u32) {
-        let before = |other: &(f64, u32)| other.0 < distance_2 || other.0 == distance_2 && other.1 < key;
-        if self.rows.len() == self.k {
-            if self.rows.last().is_some_and(before) {
-                return;
-            }
-            self.rows.pop();
-        }
-        let at = self.rows.iter().rposition(before).map_or(0, |last| last + 1);
-        self.rows.insert(at, (distance_2, key));
     }
 }
 

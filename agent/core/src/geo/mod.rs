@@ -5,24 +5,28 @@
 //! projecting a point onto a plane can only bring it nearer, so a circle on the plane that is drawn wide enough for
 //! strays and dead reckoning touches the tile of every answer.
 //!
-//! `motion` (where it is by now) · `turn` (sines without libm) · `patch` (planes) · `slab` (rows) · `block` (some tiles and
-//! their tree) · `stand` (all tiles of a population on one plane) · `index` (the whole).
+//! `motion` (where it is by now) · `turn` (sines without libm) · `patch` (planes) · `row` (of one thing) · `slab` (all
+//! rows, in buckets) · `tile` (parts of a plane) · `block` (some tiles and their tree) · `stand` (all tiles of a population
+//! on one plane) · `best` (the nearest so far) · `index` (the whole).
 
+mod best;
 mod block;
 mod index;
 mod motion;
 #[cfg(test)]
 mod oracle;
 mod patch;
+mod row;
 mod slab;
 mod stand;
+mod tile;
 mod turn;
 
 pub use index::{GeoIndex, Stats};
 pub use motion::{
     ACCELERATION, Estimate, HEADING_SIGMA, SPEED_SIGMA, Seen, Standing, TOP_SPEED, VALIDITY, Z, standing, verdict,
 };
-pub use slab::Refused;
+pub use row::Refused;
 
 /// A slot in the catalog; what the index knows a service by. Below [`Key::END`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,8 +8,7 @@ use wayside_protocols::place::{Distance, Ecef, Fix, Position};
 use wayside_protocols::time::{Duration, Timestamp};
 
 use super::patch::{PatchId, Plane};
-use super::slab::{Measured, Row};
-use super::stand::Circle;
+use super::row::{Measured, Row};
 use super::turn::Turns;
 use crate::query::Verdict;
 
@@ -106,17 +105,13 @@ impl Row {
         Standing { ecef: plane.point([x, y, self.level(&lapse)]), age: lapse.age(), valid: lapse.valid() }
     }
 
-    /// How it looks, if at [`Z`] sigma it is within `reach`; `any` is the farthest that this can be for anything of its
-    /// stand, and saves all of the work for most of the others.
+    /// How it looks, if at [`Z`] sigma it is within `reach`.
     // Inlined always: a caller that asks for no more than the distance then pays for no more.
     #[inline(always)]
-    pub(super) fn seen_within(&self, look: &Look, reach: &Reach, any: &Circle) -> Option<Seen<'_>> {
-        if !any.holds(self.feet()) {
-            return None;
-        }
+    pub(super) fn seen_within(&self, look: &Look, reach: &Reach) -> Option<Seen> {
         let lapse = self.lapse(look.now);
         let ([x, y], [cx, cy, cz]) = (self.carried(&lapse), look.centre);
-        let seen = Seen { row: self, way: [x - cx, y - cy, self.level(&lapse) - cz], lapse };
+        let seen = Seen { row: *self, way: [x - cx, y - cy, self.level(&lapse) - cz], lapse };
         if seen.chord_2() <= reach.chord_2 {
             return Some(seen);
         }
@@ -129,7 +124,7 @@ impl Row {
         let lapse = self.lapse(look.now);
         let [x, y] = self.carried(&lapse);
         let [cx, cy, cz] = look.centre;
-        Seen { row: self, way: [x - cx, y - cy, self.level(&lapse) - cz], lapse }.estimate()
+        Seen { row: *self, way: [x - cx, y - cy, self.level(&lapse) - cz], lapse }.estimate()
     }
 
     /// The straight line to the centre, squared.
@@ -143,12 +138,12 @@ impl Row {
 
     /// Whether its fix is past extrapolating.
     pub(super) fn lapsed(&self, now: Timestamp) -> bool {
-        self.moving() && now.since(self.time) > VALIDITY
+        self.moving() && now.since(self.time()) > VALIDITY
     }
 
     #[inline]
     fn lapse(&self, now: i64) -> Lapse {
-        let micros = now - signed(self.time);
+        let micros = now - signed(self.time());
         // What stands still does not grow old.
         let seconds = if self.moving() { micros as f64 * 1e-6 } else { 0.0 };
         Lapse { micros, seconds, carried: seconds.clamp(0.0, VALID) }
@@ -170,13 +165,13 @@ impl Row {
 
 /// Something that may be within reach, worked out no further than it is asked for.
 #[derive(Clone, Copy)]
-pub struct Seen<'a> {
-    row: &'a Row,
+pub struct Seen {
+    row: Row,
     way: [f64; 3],
     lapse: Lapse,
 }
 
-impl Seen<'_> {
+impl Seen {
     /// Along the ground, dead-reckoned.
     #[inline]
     pub fn distance(&self) -> Distance {
@@ -193,7 +188,7 @@ impl Seen<'_> {
         let (along, line_2) = (x * vx + y * vy, self.chord_2() * speed_2);
         // Seen from where it stands, or standing itself: as if along its way.
         let cos_2 = if line_2 > 0.0 { (along * along / line_2).min(1.0) } else { 1.0 };
-        let (t, accuracy) = (lapse.carried, f64::from(self.row.accuracy));
+        let (t, accuracy) = (lapse.carried, self.row.accuracy());
         let ahead_2 = SPEED_SIGMA * SPEED_SIGMA * cos_2;
         let aside_2 = HEADING_SIGMA * HEADING_SIGMA * speed_2 * (1.0 - cos_2);
         let veer_2 = 0.25 * ACCELERATION * ACCELERATION * t * t;

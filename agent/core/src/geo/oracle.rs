@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use wayside_protocols::place::{Distance, Ecef, Fix, Motion, Position};
 use wayside_protocols::time::{Duration, Timestamp};
 
-use super::slab::Measured;
+use super::row::Measured;
 use super::turn::Turns;
 use super::*;
 

@@ -1,4 +1,4 @@
-//! One population on one patch: tiles of up to sixteen rows, and an R*-tree of the tiles.
+//! One population on one patch: tiles of up to [`CAPACITY`] rows, and an R*-tree of the tiles.
 //!
 //! The tiles cover the patch; one that is full is cut in two. A row stays in its tile as long as its foot is no more
 //! than [`MARGIN`] outside, so that most placements write one row and touch no tree.
@@ -8,73 +8,16 @@
 //! <= |c - p| + |p - m| + stray`. So the tiles that a circle touches, drawn wider by the stray, the dead reckoning
 //! and the uncertainty, hold all that `c` can reach.
 
-use rstar::AABB;
 use wayside_protocols::time::Timestamp;
 
 use super::block::{BLOCK, Block};
 use super::motion::{Z, outreach};
-use super::slab::{CAPACITY, Home, Lot, Row, Slab};
+use super::row::Row;
+use super::slab::{CAPACITY, Home, Lot, Slab};
+use super::tile::{Circle, Foot, Tile, divide, halve};
 
 /// How far a foot may be outside of its tile before the row is given to another, metres.
 pub(super) const MARGIN: f64 = 10.0;
-
-/// A part of the plane, from its lower left to its upper right corner, metres.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Tile {
-    low: [f32; 2],
-    high: [f32; 2],
-}
-
-impl Tile {
-    /// From `low` to `high`.
-    pub(super) fn new(low: [f64; 2], high: [f64; 2]) -> Self {
-        Self { low: low.map(|part| part as f32), high: high.map(|part| part as f32) }
-    }
-
-    /// How far `foot` is outside.
-    #[inline]
-    pub(super) fn stray(&self, foot: [f64; 2]) -> f64 {
-        let out = |axis: usize| {
-            let (low, high) = (f64::from(self.low[axis]), f64::from(self.high[axis]));
-            (low - foot[axis]).max(foot[axis] - high).max(0.0)
-        };
-        let (x, y) = (out(0), out(1));
-        if x == 0.0 { y } else { (x * x + y * y).sqrt() }
-    }
-
-    /// How far `centre` is outside, squared.
-    #[inline]
-    pub(super) fn distance_2(&self, centre: &[f32; 2]) -> f32 {
-        let out = |axis: usize| (self.low[axis] - centre[axis]).max(centre[axis] - self.high[axis]).max(0.0);
-        let (x, y) = (out(0), out(1));
-        x * x + y * y
-    }
-
-    /// Whether `foot` is in it.
-    #[inline]
-    pub(super) fn holds(&self, foot: &[f32; 2]) -> bool {
-        (0..2).all(|axis| self.low[axis] <= foot[axis] && foot[axis] <= self.high[axis])
-    }
-
-    /// As the tree has it.
-    pub(super) fn envelope(&self) -> AABB<[f32; 2]> {
-        AABB::from_corners(self.low, self.high)
-    }
-
-    /// The two sides of `cut`, if it goes through.
-    fn cut(self, axis: usize, cut: f32) -> Option<(Self, Self)> {
-        let (mut lower, mut upper) = (self, self);
-        lower.high[axis] = cut;
-        upper.low[axis] = cut;
-        (self.low[axis] < cut && cut < self.high[axis]).then_some((lower, upper))
-    }
-}
-
-impl From<AABB<[f32; 2]>> for Tile {
-    fn from(envelope: AABB<[f32; 2]>) -> Self {
-        Self { low: envelope.lower(), high: envelope.upper() }
-    }
-}
 
 /// The tiles of one population on one patch, and what is known of all in them.
 ///
@@ -85,6 +28,8 @@ pub(super) struct Stand {
     /// What the blocks cover: all of the patch, and no more, so that the circles of its neighbours seldom touch them.
     whole: Tile,
     blocks: Vec<Block>,
+    /// The tile of each block, side by side: which of them a circle touches is asked far more often than what is in one.
+    tiles: Vec<Tile>,
     bounds: Bounds,
     rows: usize,
     lot: Lot,
@@ -95,19 +40,23 @@ pub(super) struct Stand {
 impl Stand {
     /// Nobody, filed as `home`, on a patch that has all of its feet in `whole`.
     pub(super) fn new(home: Home, whole: Tile) -> Self {
-        let blocks = vec![Block::new(whole)];
-        Self { home, whole, blocks, bounds: Bounds::NONE, rows: 0, lot: Lot::default(), next: 0 }
+        let (blocks, tiles) = (vec![Block::new()], vec![whole]);
+        Self { home, whole, blocks, tiles, bounds: Bounds::NONE, rows: 0, lot: Lot::default(), next: 0 }
     }
 
     pub(super) const fn bounds(&self) -> &Bounds {
         &self.bounds
     }
 
-    /// Takes note of a row in `block` that is `stray` metres outside of its tile.
+    /// Takes note of a row in `block` that is `stray` metres outside of its tile; whether what holds for the block, and so
+    /// perhaps for others, is wider now.
     #[inline]
-    pub(super) fn note(&mut self, block: u32, row: &Row, stray: f64) {
-        self.bounds.note(row, stray);
-        self.blocks[block as usize].bounds.note(row, stray);
+    pub(super) fn note(&mut self, block: u32, row: &Row, stray: f64) -> bool {
+        let wider = self.blocks[block as usize].bounds.note(row, stray);
+        if wider {
+            self.bounds.note(row, stray);
+        }
+        wider
     }
 
     /// Whether nobody is here.
@@ -121,7 +70,7 @@ impl Stand {
         let block = self.block(foot);
         let mut bucket = self.seek(block, foot, slab);
         // Cutting close around a crowd leaves it in one bucket; after four such cuts there is none left to make.
-        while slab.rows(bucket).len() == CAPACITY {
+        while slab.bucket(bucket).len() == CAPACITY {
             bucket = self.split(block, bucket, foot, slab);
         }
         self.rows += 1;
@@ -143,27 +92,33 @@ impl Stand {
             self.blocks[block].close(slab, &mut self.lot);
         }
         if self.rows == 0 {
-            self.blocks = vec![Block::new(self.whole)];
+            (self.blocks, self.tiles) = (vec![Block::new()], vec![self.whole]);
             (self.bounds, self.next) = (Bounds::NONE, 0);
             slab.release(&mut self.lot);
         }
         row
     }
 
-    /// Shows every bucket whose tile something within `metres` of `centre` by `now` may be in, with the circle that
-    /// must touch it. How many nodes and tiles it looked at.
+    /// Shows every bucket whose tile something within `metres` of `centre` by `now` may be in, a few at a time, with the
+    /// circle that must touch it. How many nodes and tiles it looked at.
     pub(super) fn within(
         &self,
         centre: [f64; 2],
         metres: f64,
         now: Timestamp,
-        found: &mut impl FnMut(u32, &Circle),
+        found: &mut impl FnMut(&[u32], &Circle),
     ) -> usize {
         let widest = Circle::new(centre, metres + self.bounds.reach(now));
+        if !widest.touches(&self.whole) {
+            return 1;
+        }
         let mut looked_at = self.blocks.len();
-        for block in self.blocks.iter().filter(|block| widest.touches(&block.tile) && block.rows > 0) {
+        for (tile, block) in self.tiles.iter().zip(&self.blocks) {
+            if !widest.touches(tile) || block.rows == 0 {
+                continue;
+            }
             let circle = Circle::new(centre, metres + block.bounds.reach(now));
-            looked_at += block.within(&circle, &mut |bucket| found(bucket, &circle));
+            looked_at += block.within(&circle, &mut |buckets| found(buckets, &circle));
         }
         looked_at
     }
@@ -177,11 +132,11 @@ impl Stand {
     /// the circle that `found` gives back.
     pub(super) fn nearest(&self, mut circle: Circle, found: &mut impl FnMut(u32) -> Circle) {
         // The block around the centre makes the circle small for the others.
-        let home = self.blocks.iter().position(|block| block.rows > 0 && block.tile.holds(&circle.centre));
+        let home = self.tiles.iter().position(|tile| tile.holds(&circle.centre));
         let others = (0..self.blocks.len()).filter(|number| Some(*number) != home);
-        for block in home.into_iter().chain(others).map(|number| &self.blocks[number]) {
-            if block.rows > 0 && circle.touches(&block.tile) {
-                block.nearest(&mut circle, found);
+        for number in home.into_iter().chain(others) {
+            if circle.touches(&self.tiles[number]) && self.blocks[number].rows > 0 {
+                self.blocks[number].nearest(&mut circle, found);
             }
         }
     }
@@ -220,7 +175,7 @@ impl Stand {
     /// More rows than a block should have become several.
     fn pack(&mut self, number: usize, slab: &mut Slab) {
         let block = &mut self.blocks[number];
-        let (tile, rows) = (block.tile, block.close(slab, &mut self.lot));
+        let (tile, rows) = (self.tiles[number], block.close(slab, &mut self.lot));
         self.lot.sort();
         self.lay(Some(number), tile, &rows, slab);
     }
@@ -232,6 +187,7 @@ impl Stand {
             rows.append(&mut block.close(slab, &mut self.lot));
         }
         self.blocks.clear();
+        self.tiles.clear();
         self.lot.sort();
         self.lay(None, self.whole, &rows, slab);
         self.next = 0;
@@ -239,9 +195,8 @@ impl Stand {
 
     /// Files `rows`, which no bucket has, in blocks that cover `tile`; the first of them becomes block `number`.
     fn lay(&mut self, mut number: Option<usize>, tile: Tile, rows: &[Row], slab: &mut Slab) {
-        let feet = (0..).zip(rows).map(|(number, row)| (row.foot().map(|part| part as f32), number));
-        let mut feet: Vec<Foot> = feet.collect();
-        let Self { blocks, lot, home, .. } = self;
+        let mut feet: Vec<Foot> = (0..).zip(rows).map(|(number, row)| (row.foot, number)).collect();
+        let Self { blocks, tiles, bounds, lot, home, .. } = self;
         divide(tile, &mut feet, BLOCK / 2, &mut |tile, members| {
             let place = number.take().unwrap_or(blocks.len());
             let mut leaves = Vec::with_capacity(members.len() / PACKED + 1);
@@ -250,10 +205,14 @@ impl Stand {
                 leaves.push((tile, bucket));
                 members.iter().for_each(|(_, number)| slab.push(bucket, rows[*number]));
             });
-            let block = Block::packed(tile, leaves, slab);
+            let block = Block::packed(leaves, slab);
+            *bounds = bounds.and(&block.bounds);
             match blocks.get_mut(place) {
-                Some(before) => *before = block,
-                None => blocks.push(block),
+                Some(before) => (*before, tiles[place]) = (block, tile),
+                None => {
+                    blocks.push(block);
+                    tiles.push(tile);
+                }
             }
         });
     }
@@ -264,19 +223,19 @@ impl Stand {
             return 0;
         }
         let narrow = foot.map(|part| part as f32);
-        self.blocks.iter().position(|block| block.tile.holds(&narrow)).unwrap_or_else(|| {
-            let away = |block: &Block| block.tile.distance_2(&narrow);
-            let nearest = (0..).zip(&self.blocks).min_by(|a, b| away(a.1).total_cmp(&away(b.1)));
+        self.tiles.iter().position(|tile| tile.holds(&narrow)).unwrap_or_else(|| {
+            let away = |tile: &Tile| tile.distance_2(&narrow);
+            let nearest = (0..).zip(&self.tiles).min_by(|a, b| away(a.1).total_cmp(&away(b.1)));
             nearest.map_or(0, |(number, _)| number)
         })
     }
 
     /// A bucket of a block whose tile `foot` is in, or nearest to.
     fn seek(&mut self, block: usize, foot: [f64; 2], slab: &mut Slab) -> u32 {
-        let within = &mut self.blocks[block];
+        let (within, tile) = (&mut self.blocks[block], self.tiles[block]);
         within.seek(&foot.map(|part| part as f32)).unwrap_or_else(|| {
-            let bucket = slab.open(&mut self.lot, self.home, within.tile, block as u32);
-            within.add(within.tile, bucket);
+            let bucket = slab.open(&mut self.lot, self.home, tile, block as u32);
+            within.add(tile, bucket);
             bucket
         })
     }
@@ -284,9 +243,8 @@ impl Stand {
     /// Cuts a full tile in two, and says which bucket `foot` belongs to.
     fn split(&mut self, block: usize, bucket: u32, foot: [f64; 2], slab: &mut Slab) -> u32 {
         let tile = slab.tile(bucket);
-        let rows = slab.rows(bucket).to_vec();
-        let feet = (0..).zip(&rows).map(|(number, row)| (row.foot().map(|part| part as f32), number));
-        let mut feet: Vec<_> = feet.collect();
+        let rows = slab.bucket(bucket).rows().collect::<Vec<_>>();
+        let mut feet: Vec<Foot> = (0..).zip(&rows).map(|(number, row)| (row.foot, number)).collect();
         let (half, cut) = halve(tile, &mut feet);
         let (lower, upper) = cut.map_or((tile, tile), |cut| (cut.lower, cut.upper));
         let within = &mut self.blocks[block];
@@ -331,14 +289,19 @@ pub(super) struct Bounds {
 impl Bounds {
     pub(super) const NONE: Self = Self { stray: 0.0, speed_2: -1.0, oldest: Timestamp::NEVER };
 
-    /// Takes note of a row that is `stray` metres outside of its tile.
+    /// Takes note of a row that is `stray` metres outside of its tile; whether they are wider now.
     #[inline]
-    pub(super) fn note(&mut self, row: &Row, stray: f64) {
-        self.stray = self.stray.max(stray + Z * f64::from(row.accuracy));
-        if row.moving() {
-            self.oldest = self.oldest.min(row.time);
-            self.speed_2 = self.speed_2.max(row.speed_2());
+    pub(super) fn note(&mut self, row: &Row, stray: f64) -> bool {
+        let (stray, speed_2) = (stray + Z * row.accuracy(), row.speed_2());
+        let held = stray <= self.stray && (!row.moving() || row.time() >= self.oldest && speed_2 <= self.speed_2);
+        if !held {
+            self.stray = self.stray.max(stray);
+            if row.moving() {
+                self.oldest = self.oldest.min(row.time());
+                self.speed_2 = self.speed_2.max(speed_2);
+            }
         }
+        !held
     }
 
     /// What holds for both.
@@ -357,117 +320,6 @@ impl Bounds {
     }
 }
 
-/// A circle on the plane that may be a little too wide, never too narrow.
-pub(super) struct Circle {
-    pub(super) centre: [f32; 2],
-    pub(super) radius_2: f32,
-}
-
-impl Circle {
-    /// Whether any of `tile` is in it.
-    #[inline]
-    pub(super) fn touches(&self, tile: &Tile) -> bool {
-        tile.distance_2(&self.centre) <= self.radius_2
-    }
-
-    /// Wide enough to make up for what is lost by counting in f32: 24 bits of the largest number that occurs.
-    pub(super) fn new(centre: [f64; 2], radius: f64) -> Self {
-        let rounding = 0.01 + 1e-6 * (centre[0].abs() + centre[1].abs() + radius);
-        let radius = radius + rounding;
-        Self { centre: centre.map(|part| part as f32), radius_2: (radius * radius) as f32 }
-    }
-
-    /// Whether `foot` is in it.
-    #[inline]
-    pub(super) fn holds(&self, foot: [f32; 2]) -> bool {
-        let (x, y) = (foot[0] - self.centre[0], foot[1] - self.centre[1]);
-        x * x + y * y <= self.radius_2
-    }
-}
-
-/// A foot and the number of the row it belongs to.
-type Foot = ([f32; 2], usize);
-
-#[derive(Clone, Copy)]
-struct Cut {
-    lower: Tile,
-    upper: Tile,
-}
-
-/// Cuts `tile` until each part has at most so many rows, and gives each part its own. A crowd at one point has no cut:
-/// it is one part if it is a block's, and several with one tile if these are to be buckets.
-fn divide(tile: Tile, feet: &mut [Foot], most: usize, part: &mut impl FnMut(Tile, &mut [Foot])) {
-    if feet.len() <= most {
-        part(tile, feet);
-        return;
-    }
-    let (half, cut) = halve(tile, feet);
-    if cut.is_none() && most > CAPACITY {
-        part(tile, feet);
-        return;
-    }
-    let (lower, upper) = cut.map_or((tile, tile), |cut| (cut.lower, cut.upper));
-    let (left, right) = feet.split_at_mut(half);
-    divide(lower, left, most, part);
-    divide(upper, right, most, part);
-}
-
-/// Orders `feet` so that those of the lower part come first, and says how many these are and where the cut goes: through
-/// the middle if that can be, beside a crowd if the middle is one, and close around feet that are all at one point, so
-/// that their tile is not in everybody's way. Where even that is done there is no cut: both halves keep the tile.
-fn halve(tile: Tile, feet: &mut [Foot]) -> (usize, Option<Cut>) {
-    let half = feet.len() / 2;
-    let wider = usize::from(extent(feet, 1) > extent(feet, 0));
-    for axis in [wider, 1 - wider] {
-        let (_, middle, _) = feet.select_nth_unstable_by(half, |a, b| a.0[axis].total_cmp(&b.0[axis]));
-        let middle = middle.0[axis];
-        let parts = || feet.iter().map(|(foot, _)| foot[axis]);
-        let below = parts().filter(|part| *part < middle).fold(f32::NEG_INFINITY, f32::max);
-        let above = parts().filter(|part| *part > middle).fold(f32::INFINITY, f32::min);
-        let (below, above) = if below > f32::NEG_INFINITY { (below, middle) } else { (middle, above) };
-        let cut = below + (above - below) / 2.0;
-        if below < cut
-            && cut.is_finite()
-            && let Some((lower, upper)) = tile.cut(axis, cut)
-        {
-            return (parted(feet, |foot| foot[axis] < cut), Some(Cut { lower, upper }));
-        }
-    }
-    let point = feet.first().map_or([0.0; 2], |(foot, _)| *foot);
-    for axis in [0, 1] {
-        for (cut, left) in [(point[axis] + ROOM, feet.len()), (point[axis] - ROOM, 0)] {
-            let worth = tile.low[axis] + ROOM < cut && cut < tile.high[axis] - ROOM;
-            if extent(feet, axis) == 0.0
-                && worth
-                && let Some((lower, upper)) = tile.cut(axis, cut)
-            {
-                return (left, Some(Cut { lower, upper }));
-            }
-        }
-    }
-    (half, None)
-}
-
-/// From the least to the greatest.
-fn extent(feet: &[Foot], axis: usize) -> f32 {
-    let parts = || feet.iter().map(|(foot, _)| foot[axis]);
-    parts().fold(f32::NEG_INFINITY, f32::max) - parts().fold(f32::INFINITY, f32::min)
-}
-
-/// Puts those first that are `below`, and says how many.
-fn parted(feet: &mut [Foot], below: impl Fn(&[f32; 2]) -> bool) -> usize {
-    let mut count = 0;
-    for number in 0..feet.len() {
-        if below(&feet[number].0) {
-            feet.swap(count, number);
-            count += 1;
-        }
-    }
-    count
-}
-
-/// What is left around a crowd at one point, metres.
-const ROOM: f32 = 1.0;
 /// Rows in a tile when packed, at most: room for a few to come.
 pub(super) const PACKED: usize = CAPACITY * 3 / 4;
 /// What a block costs in rows, beside its rows.
