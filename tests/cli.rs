@@ -1,10 +1,16 @@
 //! The command line as a person and a shell script use it.
 
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
+use std::{io, thread};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use wayside_tests::daemon::Daemon;
+use wayside_tests::http::Door;
 use wayside_tests::net::{Family, Net};
 use wayside_tests::place::Scratch;
 use wayside_tests::wait::eventually;
@@ -173,8 +179,34 @@ fn announce_ends_its_command_and_its_registration_when_it_is_asked_to_end() {
     announce.stop();
 
     agent.loses("charging", "", Duration::from_secs(2));
-    let gone = || (!std::path::Path::new(&format!("/proc/{pid}")).exists()).then_some(());
+    let gone = || (!Path::new(&format!("/proc/{pid}")).exists()).then_some(());
     eventually(SOON, "its command ended with it", gone);
+}
+
+#[test]
+fn announce_that_is_asked_to_end_while_it_registers_withdraws_and_starts_no_command() {
+    let agent = alone();
+    let Door::Unix(socket) = &agent.door else { panic!("{:?} is no Unix socket", agent.door) };
+    let scratch = Scratch::new();
+    let (door, started) = (scratch.file("slow.sock"), scratch.file("started"));
+    let slow = UnixListener::bind(&door).expect("a socket in a fresh directory");
+    let mut command = Command::new(binary());
+    command.args(["announce", "charging", "--port", "8080", "--", "touch"]).arg(&started);
+    command.env("WAYSIDE_AGENT", format!("unix:{}", door.display()));
+    let mut announce = Daemon::start("announce", command, scratch.path());
+
+    slow.set_nonblocking(true).expect("a socket of its own");
+    let connects = || eventually(SOON, "it connects", || slow.accept().ok()).0;
+    let registering = connects();
+    announce.signal(Signal::TERM);
+    pass(registering, socket);
+    let withdrawing = connects();
+    agent.finds("charging", "", SOON);
+    pass(withdrawing, socket);
+
+    assert_eq!(announce.end(SOON).code(), Some(128 + 15));
+    agent.loses("charging", "", SOON);
+    assert!(!started.exists());
 }
 
 #[test]
@@ -282,6 +314,18 @@ fn charger(port: u16) -> Value {
     json!({"name": "charging", "address": "10.0.0.5", "port": port, "ttl_s": 600, "location": location})
 }
 
+/// Passes on what comes over `from` to whoever listens at `to`, and back, until both have said all.
+fn pass(from: UnixStream, to: &Path) {
+    let there = UnixStream::connect(to).expect("the agent listens");
+    let twin = |stream: &UnixStream| stream.try_clone().expect("a descriptor is left");
+    for (mut from, mut to) in [(twin(&from), twin(&there)), (there, from)] {
+        thread::spawn(move || {
+            // Whichever side is gone needs nothing passed on any more.
+            let _ = io::copy(&mut from, &mut to).and_then(|_| to.shutdown(Shutdown::Write));
+        });
+    }
+}
+
 fn check(path: &str) -> Ran {
     wayside(&["check", "--config", path])
 }
@@ -295,7 +339,7 @@ fn readable_binary(scratch: &Scratch) -> std::path::PathBuf {
     copy
 }
 
-fn open_to_all(path: &std::path::Path) {
+fn open_to_all(path: &Path) {
     let all = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o777);
     std::fs::set_permissions(path, all).expect("its own directory");
 }

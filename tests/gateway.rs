@@ -150,7 +150,7 @@ fn top_fits_a_screen_of_80_by_24_and_an_old_terminal() {
             wayside_tests::wayside::ran(std::process::Command::new("tmux").arg("-S").arg(socket).args(words))
         };
         let command = format!(
-            "TERM={term} WAYSIDE_AGENT={} {} top --interval 200ms; echo ended with $?; cat",
+            "TERM={term} WAYSIDE_AGENT={} {} top --interval 200ms --timeout 60s; echo ended with $?; cat",
             agent.door,
             wayside_tests::wayside::binary().display()
         );
@@ -163,8 +163,17 @@ fn top_fits_a_screen_of_80_by_24_and_an_old_terminal() {
         assert!(seen.starts_with("wayside ") && seen.contains("40 services"), "{seen}");
         assert!(seen.lines().count() <= 24 && seen.lines().all(|line| line.chars().count() <= 80), "{seen}");
         assert!(!seen.contains("[K") && !seen.contains("[H"), "what steers the terminal is not shown: {seen}");
+        agent.daemon.signal(Signal::STOP);
+        let (mut last, mut looks) = (String::new(), 0);
+        eventually(SOON, "it waits for an answer", || {
+            let now = screen();
+            looks = if now == last { looks + 1 } else { 0 };
+            last = now;
+            (looks > 30).then_some(())
+        });
         tmux(&["send-keys", "C-c"]);
         eventually(SOON, "it ends with 0", || screen().contains("ended with 0").then_some(()));
+        agent.daemon.signal(Signal::CONT);
         tmux(&["kill-server"]);
     }
 }

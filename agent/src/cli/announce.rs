@@ -9,8 +9,7 @@ use clap::Args;
 use hyper::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value as Json, json};
-use tokio::process::{Child, Command};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::process::Command;
 use tokio::time::sleep;
 use wayside_core::registration::{MAX_LEASE, MIN_LEASE};
 use wayside_protocols::place::Position;
@@ -21,6 +20,7 @@ use super::client::{Asking, Client, Reply};
 use super::exit::{Failure, Outcome};
 use super::output::Screen;
 use super::show::percent;
+use super::signals::Signals;
 use super::withdraw::withdraw;
 use crate::words::{self, Span};
 
@@ -85,18 +85,20 @@ impl Announce {
     pub(super) async fn perform(self) -> Result<Outcome, Failure> {
         let client = Client::new(&self.asking);
         let body = self.body().to_string();
-        let id = register(&client, &body).await?;
         let Some((program, arguments)) = self.command.split_first() else {
+            let id = register(&client, &body).await?;
             Screen::open().show(&format!("{}\n", wayside_protocols::text::escaped(&id)))?;
             return Ok(Outcome::Found);
         };
-        let child = Command::new(program).args(arguments).spawn();
-        let ended = match child {
-            Ok(child) => self.accompany(child, &client, &id, &body).await,
-            Err(error) => {
-                eprintln!("wayside: {} cannot be started: {error}", program.display());
-                // What shells say: 127 for a command that is not there, 126 for one that may not run.
-                Ok(Outcome::Passed(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 }))
+        // Before there is anything to withdraw: from here on a signal does not end us, it is dealt with.
+        let mut signals = Signals::open()?;
+        let id = register(&client, &body).await?;
+        let ended = match signals.came().await {
+            Some(signal) => Ok(Outcome::Passed(signalled(signal.as_raw()))),
+            None => {
+                let mut command = Command::new(program);
+                command.args(arguments);
+                self.accompany(command, signals, &client, &id, &body).await
             }
         };
         // Whatever happened: it runs no longer. If the agent cannot be told, the lease ends by itself.
@@ -106,17 +108,27 @@ impl Announce {
         ended
     }
 
-    /// Renews while `child` runs, passes it our signals, and tells how it ended.
-    async fn accompany(&self, mut child: Child, client: &Client, id: &str, body: &str) -> Result<Outcome, Failure> {
-        let mut interrupts = signal(SignalKind::interrupt()).map_err(Failure::System)?;
-        let mut ends = signal(SignalKind::terminate()).map_err(Failure::System)?;
+    /// Renews while `command` runs, passes it our signals, and tells how it ended.
+    async fn accompany(
+        &self,
+        mut command: Command,
+        mut signals: Signals,
+        client: &Client,
+        id: &str,
+        body: &str,
+    ) -> Result<Outcome, Failure> {
+        let mut child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) => {
+                let program = command.as_std().get_program().display();
+                eprintln!("wayside: {program} cannot be started: {error}");
+                // What shells say: 127 for a command that is not there, 126 for one that may not run.
+                return Ok(Outcome::Passed(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 }));
+            }
+        };
         // A key press on a terminal reaches the command too; a second one from us could make it give up its clean-up.
         let pressed = io::stdin().is_terminal();
         let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
-        let pass = |signal| {
-            // A command that is gone already needs no signal.
-            let _ = pid.map(|pid| kill_process(pid, signal));
-        };
         let renewing = async {
             loop {
                 sleep(self.ttl / 3).await;
@@ -129,8 +141,10 @@ impl Announce {
         loop {
             tokio::select! {
                 status = child.wait() => return Ok(Outcome::Passed(code(status.map_err(Failure::System)?))),
-                Some(()) = interrupts.recv() => if !pressed { pass(Signal::INT) },
-                Some(()) = ends.recv() => pass(Signal::TERM),
+                signal = signals.next() => if signal != Signal::INT || !pressed {
+                    // A command that is gone already needs no signal.
+                    let _ = pid.map(|pid| kill_process(pid, signal));
+                },
                 () = &mut renewing => {}
             }
         }
@@ -187,8 +201,13 @@ async fn renew(client: &Client, id: &str, body: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The command's own code; 128 and the signal's number if a signal ended it, as shells say.
+/// The command's own code, or that a signal ended it.
 fn code(status: ExitStatus) -> u8 {
-    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-    u8::try_from(code).unwrap_or(255)
+    let signal = || signalled(status.signal().unwrap_or(0));
+    status.code().map_or_else(signal, |code| u8::try_from(code).unwrap_or(255))
+}
+
+/// 128 and the signal's number, as shells say.
+fn signalled(signal: i32) -> u8 {
+    u8::try_from(128 + signal).unwrap_or(255)
 }

@@ -19,6 +19,7 @@ mod run;
 mod scan;
 mod services;
 mod show;
+mod signals;
 mod table;
 mod top;
 mod watch;

@@ -8,7 +8,7 @@ use std::process;
 
 use clap::Args;
 use sd_notify::NotifyState;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 use tracing_subscriber::filter::Targets;
@@ -16,6 +16,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::exit::{Failure, Outcome};
+use super::signals::Signals;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigFile};
 use crate::pulse;
@@ -52,16 +53,16 @@ impl Run {
     }
 
     async fn serve(&self, mut config: Config, clock: Clock) -> Result<(), Failure> {
-        let mut signals = Signals::open().map_err(Failure::System)?;
+        let mut signals = Signals::open()?;
+        let mut reload = signal(SignalKind::hangup()).map_err(Failure::System)?;
         let mut running = Running::start(&config, clock).await.map_err(|error| Failure::Start(error.to_string()))?;
         tell_systemd(&[NotifyState::Ready]);
         let mut watchdog = watchdog();
         loop {
             tokio::select! {
                 () = running.stopped() => return Err(Failure::Start("the agent has stopped by itself".to_owned())),
-                _ = signals.end.recv() => break,
-                _ = signals.interrupt.recv() => break,
-                _ = signals.reload.recv() => self.reload(&mut config, &running).await,
+                _ = signals.next() => break,
+                _ = reload.recv() => self.reload(&mut config, &running).await,
                 () = next(&mut watchdog) => {
                     // Only an agent whose every loop came round keeps the supervisor waiting.
                     match &*running.missing() {
@@ -94,22 +95,6 @@ impl Run {
             warn!("{section} has changed, which holds only after a restart");
         }
         config.services = new.services;
-    }
-}
-
-struct Signals {
-    end: Signal,
-    interrupt: Signal,
-    reload: Signal,
-}
-
-impl Signals {
-    fn open() -> io::Result<Self> {
-        Ok(Self {
-            end: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            reload: signal(SignalKind::hangup())?,
-        })
     }
 }
 

@@ -9,7 +9,6 @@ use std::io::{self, IsTerminal as _};
 use clap::Args;
 use hyper::Method;
 use serde_json::{Value as Json, json};
-use tokio::signal::ctrl_c;
 use tokio::time::sleep;
 use wayside_core::query::MAX_LIMIT;
 use wayside_protocols::text::escaped;
@@ -20,6 +19,7 @@ use super::client::{Asking, Client, Reply};
 use super::exit::{Failure, Outcome};
 use super::find::Around;
 use super::output::Screen;
+use super::signals::Signals;
 use super::table::table;
 use crate::clock::Clock;
 use crate::words;
@@ -38,9 +38,20 @@ pub(super) struct Top {
 
 impl Top {
     pub(super) async fn perform(self) -> Result<Outcome, Failure> {
+        if !io::stdout().is_terminal() {
+            return self.draw(false).await;
+        }
+        let mut signals = Signals::open()?;
+        tokio::select! {
+            failed = self.draw(true) => failed,
+            // Whatever the agent takes so long for.
+            _ = signals.next() => Ok(Outcome::Found),
+        }
+    }
+
+    async fn draw(&self, live: bool) -> Result<Outcome, Failure> {
         let client = Client::new(&self.asking);
         let clock = Clock::start();
-        let live = io::stdout().is_terminal();
         let mut screen = Screen::open();
         let mut before: Option<(Timestamp, BTreeMap<String, f64>)> = None;
         loop {
@@ -58,10 +69,7 @@ impl Top {
             }
             screen.show(&framed(&picture))?;
             before = Some((now, counters));
-            tokio::select! {
-                _ = ctrl_c() => return Ok(Outcome::Found),
-                () = sleep(self.interval.max(FASTEST)) => {}
-            }
+            sleep(self.interval.max(FASTEST)).await;
         }
     }
 

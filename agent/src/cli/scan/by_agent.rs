@@ -5,12 +5,12 @@ use hyper::Method;
 use serde_json::{Value as Json, json};
 use wayside_protocols::time::Duration;
 
-use super::modbus::enough;
 use super::progress::{Bar, Progress};
 use super::{Shape, show};
 use crate::cli::client::{Address, Asking, Client, Reply};
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::output::Screen;
+use crate::cli::signals::Signals;
 use crate::clock::Clock;
 
 /// Which agent makes the survey, if not this process.
@@ -45,6 +45,8 @@ impl ByAgent {
         if let Some(units) = units {
             wanted["units"] = units.into();
         }
+        // Before there is a survey to stop.
+        let mut signals = Signals::open()?;
         let begun = body(&client, client.call(Method::POST, DEVICES, wanted.to_string()).await?)?;
         let id = begun["id"].as_str().ok_or_else(|| client.gibberish("it names no survey"))?;
         let at = format!("{DEVICES}/{id}");
@@ -63,7 +65,7 @@ impl ByAgent {
         });
         let stopped = tokio::select! {
             done = follow => done.map(|()| false)?,
-            () = enough()? => true,
+            _ = signals.next() => true,
         };
         progress.clear();
         let report = match report {

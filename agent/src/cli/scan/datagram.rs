@@ -8,11 +8,11 @@ use wayside_protocols::modbus::segment::Segment;
 use wayside_protocols::time::Timestamp;
 
 use super::by_agent::ByAgent;
-use super::modbus::enough;
 use super::{Shape, show};
 use crate::api::devices;
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::output::Screen;
+use crate::cli::signals::Signals;
 use crate::clock::Clock;
 use crate::io::inquire::{Asking, Found, Inquiry, Protocol};
 
@@ -59,11 +59,11 @@ impl Datagram {
         let clock = Clock::start();
         let mut found = Vec::new();
         let mut asking = Asking::begin(inquiry, clock).await.map_err(Failure::System)?;
-        let mut stop = std::pin::pin!(enough()?);
+        let mut signals = Signals::open()?;
         loop {
             tokio::select! {
                 // What was found until then is told.
-                () = &mut stop => break,
+                _ = signals.next() => break,
                 device = asking.next() => match device {
                     Some(device) => found.push(device),
                     None => break,

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::Value as Json;
 use tokio::net::lookup_host;
-use tokio::signal::unix::{SignalKind, signal};
 use wayside_protocols::modbus::profile::Profiles;
 use wayside_protocols::modbus::segment::{Segment, SegmentError};
 use wayside_protocols::modbus::survey::pace::Pace;
@@ -22,6 +21,7 @@ use super::{Shape, show};
 use crate::api::devices;
 use crate::cli::exit::{Failure, Outcome};
 use crate::cli::output::Screen;
+use crate::cli::signals::Signals;
 use crate::clock::Clock;
 use crate::io::bus::findings::Findings;
 use crate::io::bus::keeper::way;
@@ -117,11 +117,11 @@ impl Modbus {
         let mut progress = Progress::open(clock);
         let work = async {
             let mut round = round::Round::new(survey, bus, clock);
-            let mut stop = std::pin::pin!(enough()?);
+            let mut signals = Signals::open()?;
             let mut stopped = false;
             loop {
                 tokio::select! {
-                    () = &mut stop, if !stopped => {
+                    _ = signals.next(), if !stopped => {
                         stopped = true;
                         round.stop();
                     }
@@ -221,18 +221,6 @@ async fn named(target: &str, port: u16) -> Result<String, Failure> {
 fn seed() -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _};
     std::collections::hash_map::RandomState::new().build_hasher().finish()
-}
-
-/// Ends when the program is told to.
-pub(super) fn enough() -> Result<impl Future<Output = ()>, Failure> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::System)?;
-    let mut end = signal(SignalKind::terminate()).map_err(Failure::System)?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = end.recv() => {}
-        }
-    })
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
