@@ -3,6 +3,7 @@
 mod backoff;
 pub mod broker;
 pub mod bus;
+mod changes;
 pub mod engine;
 pub mod envoy;
 pub mod gnss;

@@ -7,11 +7,19 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::time::{self, MissedTickBehavior};
+use tokio::time::{self, Interval, MissedTickBehavior};
 use wayside_protocols::time::Duration;
 
 /// How often a loop comes round at least, even if nothing happens.
 pub const ROUND: Duration = Duration::from_secs(1);
+
+/// What wakes a loop every [`ROUND`]. A late tick does not put off those after it, so that loops which began together stay
+/// together.
+pub fn rounds() -> Interval {
+    let mut rounds = time::interval(ROUND);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    rounds
+}
 
 /// The loops of one agent that are looked after.
 #[derive(Debug, Default)]
@@ -45,8 +53,7 @@ impl Beat {
     /// Marks that the task this is awaited in still runs, every [`ROUND`]. For a task that may rightly wait long for
     /// somebody else: a broker that takes nothing must not end the agent.
     pub async fn often(&self) -> Infallible {
-        let mut rounds = time::interval(ROUND);
-        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut rounds = rounds();
         loop {
             rounds.tick().await;
             self.tick();

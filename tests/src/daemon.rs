@@ -138,12 +138,31 @@ impl Daemon {
         eventually(limit, &format!("{} ends", self.name), || self.ended())
     }
 
-    /// Memory it holds (VmRSS), KiB.
+    /// Memory it holds (VmRSS), KiB. Of what runs under qemu-user only what is its own: the emulator, and what it has
+    /// translated, is in the same process, but above the first terabyte.
     pub fn rss_kib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        line.and_then(|rest| rest.split_whitespace().next()).and_then(|kib| kib.parse().ok()).unwrap_or(0)
+        let proc = PathBuf::from(format!("/proc/{}", self.pid()));
+        let read = |name| fs::read_to_string(proc.join(name)).unwrap_or_default();
+        let program = fs::read_link(proc.join("exe")).unwrap_or_default();
+        if !program.file_name().is_some_and(|name| name.to_string_lossy().starts_with("qemu-")) {
+            return read("status").lines().find_map(|line| kib(line, "VmRSS:")).unwrap_or(0);
+        }
+        let (mut own, mut all) = (false, 0);
+        for line in read("smaps").lines() {
+            if let Some(rss) = kib(line, "Rss:") {
+                all += if own { rss } else { 0 };
+            } else if let Some(start) = line.split_once('-').and_then(|(start, _)| u64::from_str_radix(start, 16).ok())
+            {
+                own = start < 1 << 40;
+            }
+        }
+        all
     }
+}
+
+/// The number of a line such as `VmRSS:     3948 kB`.
+fn kib(line: &str, name: &str) -> Option<u64> {
+    line.strip_prefix(name)?.split_whitespace().next()?.parse().ok()
 }
 
 impl Drop for Daemon {

@@ -18,7 +18,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
@@ -27,7 +27,7 @@ use wayside_protocols::time::Duration;
 use crate::api::listen::{BindError, Listen, Listener};
 use crate::api::stall::Stall;
 use crate::api::{Api, Caps, routes};
-use crate::pulse::{Beat, ROUND};
+use crate::pulse::{Beat, rounds};
 
 /// The API, listening.
 #[derive(Debug)]
@@ -84,8 +84,7 @@ impl Server {
         };
         let mut tasks = JoinSet::new();
         tokio::pin!(stop);
-        let mut rounds = interval(ROUND);
-        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut rounds = rounds();
         loop {
             self.beat.tick();
             tokio::select! {

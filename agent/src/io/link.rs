@@ -15,14 +15,15 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{self, MissedTickBehavior};
+use tokio::time;
 use tracing::{debug, info, warn};
 use wayside_protocols::sighting::LinkId;
 use wayside_protocols::time::Duration;
 
+use super::changes::Changes;
 use super::interfaces::{Interface, Selection, interfaces};
 use crate::driver::{Datagram, Inbox, Message, Tally};
-use crate::pulse::Beat;
+use crate::pulse::{Beat, rounds};
 
 /// Datagrams that wait to be sent at the most; further ones are dropped by the driver and counted.
 pub const ORDERS: usize = 1_024;
@@ -30,8 +31,11 @@ pub const ORDERS: usize = 1_024;
 /// Keeps sockets on every interface of `selection` as they come and go, and sends what is ordered; ends with the queue.
 pub async fn run(selection: Selection, inbox: Inbox, mut orders: mpsc::Receiver<Datagram>, beat: Beat) {
     let mut links = BTreeMap::new();
+    // Before the first look, so that nothing changes unseen.
+    let mut changes = Changes::open();
+    let mut changed = false;
     let mut look = time::interval(LOOK);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut rounds = rounds();
     loop {
         beat.tick();
         tokio::select! {
@@ -39,10 +43,25 @@ pub async fn run(selection: Selection, inbox: Inbox, mut orders: mpsc::Receiver<
                 Some((link, bytes)) => send(&links, link, &bytes, inbox.tally()),
                 None => return,
             },
-            _ = look.tick() => match interfaces(&selection) {
-                Ok(found) => follow(&mut links, found, &inbox).await,
-                Err(error) => warn!(%error, "cannot list network interfaces"),
-            },
+            () = changes.next(), if !changed => {
+                changed = true;
+                look.reset_after(SETTLE);
+            }
+            _ = look.tick() => {
+                changed = false;
+                let whole = match interfaces(&selection) {
+                    Ok(found) => {
+                        follow(&mut links, found, &inbox).await;
+                        links.values().all(Link::whole)
+                    }
+                    Err(error) => {
+                        warn!(%error, "cannot list network interfaces");
+                        false
+                    }
+                };
+                look.reset_after(if whole && changes.heard() { SELDOM } else { LOOK });
+            }
+            _ = rounds.tick() => {}
         }
     }
 }
@@ -61,13 +80,19 @@ impl Link {
         Self { interface, v4: None, v6: None, complained: false }
     }
 
+    /// Whether every socket it should have is open.
+    fn whole(&self) -> bool {
+        let opened = |wanted: bool, ear: &Option<Ear>| !wanted || ear.as_ref().is_some_and(Ear::hears);
+        opened(self.interface.v4(), &self.v4) && opened(self.interface.v6(), &self.v6)
+    }
+
     /// Opens what is missing, and closes what has no address any more. What fails is tried again at the next look.
     fn mend(&mut self, link: LinkId, inbox: &Inbox) {
         let Self { interface, v4, v6, complained } = self;
         for (wanted, ear, group) in [(interface.v4(), v4, group_v4()), (interface.v6(), v6, group_v6(link))] {
             if !wanted {
                 *ear = None;
-            } else if ear.as_ref().is_none_or(|ear| ear.listener.is_finished()) {
+            } else if ear.as_ref().is_none_or(|ear| !ear.hears()) {
                 match open(link, group) {
                     Ok(socket) => *ear = Some(Ear::listen(link, socket, group, inbox)),
                     Err(error) if *complained => debug!(interface = interface.name, %group, %error, "still deaf"),
@@ -93,6 +118,10 @@ impl Ear {
         let socket = Arc::new(socket);
         let listener = tokio::spawn(listen(link, Arc::clone(&socket), inbox.clone()));
         Self { socket, group, listener }
+    }
+
+    fn hears(&self) -> bool {
+        !self.listener.is_finished()
     }
 }
 
@@ -207,5 +236,9 @@ const TTL: u32 = 255;
 const LONGEST: usize = 9_001;
 /// What is asked of the kernel for datagrams that wait to be read, bytes.
 const RECEIVE: usize = 1 << 20;
-/// How often interfaces are listed: an interface is used, or given up, this much later at the most.
+/// How long after a change interfaces are listed: what else changes meanwhile is seen in one go.
+const SETTLE: Duration = Duration::from_millis(100);
+/// How often they are listed where the kernel does not tell of changes, or a socket could not be opened.
 const LOOK: Duration = Duration::from_secs(1);
+/// And otherwise, for a socket that broke.
+const SELDOM: Duration = Duration::from_secs(10);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use mdns_sd::{DaemonEvent, Error, IfKind, IfPredicate, Metrics, Receiver, ServiceDaemon, ServiceInfo};
 use tokio::sync::mpsc;
-use tokio::time::{self, MissedTickBehavior};
+use tokio::time;
 use tracing::{debug, info, warn};
 use wayside_core::agent::io::Advert;
 use wayside_protocols::service::{AgentId, ServiceId};
@@ -19,7 +19,7 @@ use wayside_protocols::time::Duration;
 
 use super::interfaces::Selection;
 use crate::driver::{ResponderOrder, Tally};
-use crate::pulse::Beat;
+use crate::pulse::{Beat, rounds};
 
 /// Orders that wait at the most; further ones are dropped by the driver and counted.
 pub const ORDERS: usize = 256;
@@ -35,8 +35,7 @@ pub async fn run(
 ) {
     let mut responder =
         Responder { host: label(agent.as_str()), selection, tally, wanted: BTreeMap::new(), thread: None };
-    let mut look = time::interval(LOOK);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut look = rounds();
     loop {
         beat.tick();
         tokio::select! {
@@ -276,8 +275,6 @@ fn tell(event: &DaemonEvent) {
     }
 }
 
-/// How often the thread is looked at.
-const LOOK: Duration = Duration::from_secs(1);
 /// It is asked for its metrics at every fifth look, and must have answered five looks later.
 const ASK: u32 = 5;
 const PATIENCE: u32 = 5;
