@@ -8,6 +8,8 @@ SRCREV = "${AUTOREV}"
 S = "${WORKDIR}/git"
 
 inherit cargo cargo-update-recipe-crates systemd useradd
+# What `bitbake -c update_crates wayside` writes; there is no build without it, only a parse.
+include ${BPN}-crates.inc
 
 CARGO_BUILD_FLAGS += "-p wayside --bin wayside"
 
