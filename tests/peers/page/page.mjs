@@ -110,6 +110,7 @@ const scenarios = {
     const square = { type: "Polygon", coordinates: [[[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]].map(([x, y]) => [wanted.lon + x / 200, wanted.lat + y / 200])] };
     const lay = (name, text) => page.setInputFiles("#ground", { name, mimeType: "application/geo+json", buffer: Buffer.from(text) });
     await lay("no.geojson", "{\"type\": \"Point\"}");
+    await page.waitForFunction(() => document.getElementById("trouble").textContent !== "", null, { timeout: SOON });
     const trouble = await page.textContent("#trouble");
     await lay("square.geojson", JSON.stringify(square));
     await page.waitForFunction(() => ground && ground.length === 1, null, { timeout: SOON });
