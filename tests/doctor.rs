@@ -3,11 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use std::net::TcpListener;
+use std::os::unix::fs::chown;
 
 use serde_json::{Value, json};
 use wayside_tests::broker::Broker;
 use wayside_tests::place::Scratch;
 use wayside_tests::wayside::{Ran, Wayside, wayside};
+
+/// The user who owns nothing.
+const NOBODY: u32 = 65_534;
 
 fn look(ran: &Ran, name: &str) -> Value {
     let told: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
@@ -72,6 +76,24 @@ fn every_part_that_is_missing_is_named() {
     let ran = wayside(&["doctor", "--config", wrong.to_str().unwrap(), "-o", "json"]);
     let look = look(&ran, "configuration");
     assert!(ran.code == 1 && look["found"].as_str().unwrap().contains("truck"), "{look}");
+}
+
+#[test]
+fn a_file_that_root_left_in_the_agents_directory_is_named_and_whose_it_should_be() {
+    let scratch = Scratch::new();
+    let state = scratch.file("state");
+    std::fs::create_dir(&state).unwrap();
+    std::fs::write(state.join("registrations"), b"").unwrap();
+    let config = format!("[mdns]\nenabled = false\n[state]\ndir = \"{}\"\n", state.display());
+    let file = scratch.write("wayside.toml", &config);
+    let seen = || look(&wayside(&["doctor", "--config", file.to_str().unwrap(), "-o", "json"]), "state");
+    assert_eq!(seen()["state"], "ok");
+
+    chown(&state, Some(NOBODY), Some(NOBODY)).unwrap();
+
+    let (seen, left) = (seen(), state.join("registrations").display().to_string());
+    assert!(seen["state"] == "note" && seen["found"].as_str().unwrap().contains(&left), "{seen}");
+    assert!(seen["hint"].as_str().unwrap().contains(&format!("chown {NOBODY}:{NOBODY} {left}")), "{seen}");
 }
 
 #[test]

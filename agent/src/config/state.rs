@@ -3,6 +3,7 @@
 use std::env;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Where state is kept unless the configuration says otherwise.
@@ -34,6 +35,16 @@ pub struct Unwritable {
     dir: PathBuf,
     #[source]
     error: io::Error,
+}
+
+/// A file in `dir` that belongs to somebody else than `dir` does, and whose the directory is, as `UID:GID`. An agent that
+/// root once started leaves such files; they stay closed to the user it runs as later.
+pub fn stray(dir: &Path) -> Option<(PathBuf, String)> {
+    let owner = fs::metadata(dir).ok()?;
+    let files = fs::read_dir(dir).ok()?.flatten();
+    let stray =
+        files.map(|file| file.path()).find(|file| fs::metadata(file).is_ok_and(|is| is.uid() != owner.uid()))?;
+    Some((stray, format!("{}:{}", owner.uid(), owner.gid())))
 }
 
 fn own_directory() -> Option<PathBuf> {

@@ -250,7 +250,14 @@ pub(super) fn clock() -> Look {
 
 pub(super) fn state(dir: &Path) -> Look {
     match state::directory(dir) {
-        Ok(dir) => Look::works("state", format!("{} can be written", dir.display())),
+        Ok(dir) => match state::stray(&dir) {
+            None => Look::works("state", format!("{} can be written", dir.display())),
+            Some((file, owner)) => {
+                let told = format!("{} belongs to another user than its directory", file.display());
+                let hint = format!("as root: chown {owner} {}; an agent started by root left it", file.display());
+                Look::new("state", State::Worth, told, hint)
+            }
+        },
         Err(error) => {
             let hint = "registrations are refused where they cannot be kept; set state.dir, or run as the agent's user";
             Look::new("state", State::Worth, error.to_string(), hint)
